@@ -1,0 +1,51 @@
+"""Every topic name and consumer group name there is, in one place. These names are promises to other teams."""
+
+from pipeline.events.vocabulary import Channel, Priority
+
+INGEST = "notifications.ingest"
+DEFERRED = "notifications.deferred"
+DECISIONS = "notifications.decisions"
+DELIVERY_STATUS = "notifications.delivery-status"
+INGEST_DLQ = "notifications.ingest.dlq"
+
+ROUTER_GROUP = "notification-router"
+
+IN_APP_CHANNEL = "notifications:in_app"
+"""The Redis pub/sub channel that carries in-app notifications to connected clients."""
+
+
+def channel_slug(channel: Channel) -> str:
+    """The channel's name inside topic and group names: ``in_app`` is spelled ``in-app`` there."""
+    return channel.replace("_", "-")
+
+
+def dispatch_topic(channel: Channel, priority: Priority) -> str:
+    return f"notifications.{channel_slug(channel)}.{priority}"
+
+
+def channel_dlq(channel: Channel) -> str:
+    return f"notifications.{channel_slug(channel)}.dlq"
+
+
+def worker_group(channel: Channel, priority: Priority) -> str:
+    """One consumer group a topic, however topics are spread over deployments: regrouping never reads one twice."""
+    return f"notification-{channel_slug(channel)}-{priority}"
+
+
+DISPATCH_TOPICS: tuple[str, ...] = tuple(dispatch_topic(c, p) for c in Channel for p in Priority)
+DLQ_TOPICS: tuple[str, ...] = (INGEST_DLQ, *(channel_dlq(c) for c in Channel))
+ALL_TOPICS: tuple[str, ...] = (INGEST, *DISPATCH_TOPICS, DEFERRED, DECISIONS, DELIVERY_STATUS, *DLQ_TOPICS)
+
+
+class Header:
+    """Kafka record headers that the pipeline reads or writes."""
+
+    ORIGIN = "origin"
+    TRACEPARENT = "traceparent"
+    DLQ_REASON = "dlq.reason"
+    DLQ_ERROR = "dlq.error"
+    DLQ_ATTEMPTS = "dlq.attempts"
+    DLQ_TOPIC = "dlq.topic"
+    DLQ_PARTITION = "dlq.partition"
+    DLQ_OFFSET = "dlq.offset"
+    DLQ_AT = "dlq.at"

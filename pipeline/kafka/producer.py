@@ -1,0 +1,128 @@
+"""A confluent producer for asyncio: no thread, no future for each record, back-pressure instead of `BufferError`.
+
+``confluent_kafka.aio`` drops headers and takes a second or more to report a delivery, so this wraps the synchronous
+`Producer`: while anything is under way, one task polls it once a millisecond.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from pipeline.errors import Unavailable
+from pipeline.kafka.client import ClientConfig
+
+Headers = list[tuple[str, str | bytes | None]]
+OnDelivered = Callable[[KafkaError | None], None]
+
+POLL_INTERVAL = 0.001
+
+
+class Record(NamedTuple):
+    """One record to produce."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers | None = None
+
+
+class AsyncProducer:
+    """Produces to Kafka from one event loop. Use as an async context manager; leaving it flushes."""
+
+    def __init__(self, config: ClientConfig, *, flush_timeout: float = 10.0) -> None:
+        self._producer = Producer(config)
+        self._flush_timeout = flush_timeout
+        self._pump: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        """Records not yet acknowledged."""
+        return len(self._producer)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Wait for what is under way, at most the flush timeout."""
+        deadline = asyncio.get_running_loop().time() + self._flush_timeout
+        while len(self._producer) and asyncio.get_running_loop().time() < deadline:
+            self._producer.poll(0)
+            await asyncio.sleep(POLL_INTERVAL)
+        if self._pump:
+            self._pump.cancel()
+
+    async def send_all(self, records: Iterable[Record]) -> None:
+        """Produce all and wait until every one is acknowledged by all in-sync replicas.
+
+        Raises:
+            Unavailable: at least one was refused for good; which ones arrived is then unknown.
+        """
+        batch = _Batch(asyncio.get_running_loop().create_future())
+        for record in records:
+            batch.left += 1
+            await self.send(record, batch.delivered)
+        batch.sealed = True
+        batch.settle()
+        await batch.done
+
+    async def send(self, record: Record, on_delivered: OnDelivered) -> None:
+        """Hand one record over; `on_delivered` is called in this loop with None or the error. Waits if the buffer is full."""
+
+        def report(error: KafkaError | None, _message: Message) -> None:
+            on_delivered(error)
+
+        while True:
+            try:
+                self._produce(record, report)
+                break
+            except BufferError:
+                self._producer.poll(0)
+                await asyncio.sleep(POLL_INTERVAL)
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.get_running_loop().create_task(self._poll_while_busy())
+
+    def _produce(self, record: Record, report: Callable[[KafkaError | None, Message], None]) -> None:
+        try:
+            if record.headers:
+                self._producer.produce(
+                    record.topic, record.value, record.key, on_delivery=report, headers=record.headers
+                )
+            else:
+                self._producer.produce(record.topic, record.value, record.key, on_delivery=report)
+        except KafkaException as error:
+            raise Unavailable(f"cannot produce to {record.topic}: {error.args[0].str()}") from error
+
+    async def _poll_while_busy(self) -> None:
+        while len(self._producer):
+            self._producer.poll(0)
+            await asyncio.sleep(POLL_INTERVAL)
+
+
+class _Batch:
+    """Counts the deliveries of one `send_all`."""
+
+    def __init__(self, done: asyncio.Future[None]) -> None:
+        self.done = done
+        self.left = 0
+        self.sealed = False
+        self.error: KafkaError | None = None
+
+    def delivered(self, error: KafkaError | None) -> None:
+        self.left -= 1
+        self.error = self.error or error
+        self.settle()
+
+    def settle(self) -> None:
+        if not self.sealed or self.left or self.done.done():
+            return
+        if self.error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(Unavailable(f"Kafka refused a record: {self.error.str()}"))

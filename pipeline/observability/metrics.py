@@ -1,0 +1,87 @@
+"""Every metric there is: names, labels, buckets. Labels have a bounded set of values: never a user, an id, free text."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+
+
+class Metrics:
+    """One registry a process; services and tests each make their own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        r = self.registry
+        self.events_routed = Counter("notifications_events_total", "Ingest records decided.", ["outcome"], registry=r)
+        self.dispatched = Counter(
+            "notifications_dispatched_total",
+            "Notifications handed to a channel.",
+            ["channel", "priority"],
+            registry=r,
+        )
+        self.suppressed = Counter(
+            "notifications_suppressed_total", "Notifications held back.", ["channel", "reason"], registry=r
+        )
+        self.deferred = Counter(
+            "notifications_deferred_total", "Notifications that wait.", ["channel", "reason"], registry=r
+        )
+        self.delivered = Counter(
+            "notifications_delivered_total",
+            "Outcomes of delivery; status `success` is `sent`.",
+            ["channel", "priority", "status"],
+            registry=r,
+        )
+        self.retries = Counter("notifications_retries_total", "Sends tried again.", ["channel", "reason"], registry=r)
+        self.in_doubt = Counter("notifications_in_doubt_total", "Sends whose answer was lost.", ["channel"], registry=r)
+        self.throttle_waits = Counter(
+            "notifications_throttle_waits_total", "Waits that a provider asked for.", ["provider"], registry=r
+        )
+        self.dead_lettered = Counter(
+            "notifications_dead_lettered_total",
+            "Records given to a dead-letter topic.",
+            ["topic", "reason"],
+            registry=r,
+        )
+        self.dlq_depth = Gauge("notifications_dlq_depth", "Records in a dead-letter topic.", ["topic"], registry=r)
+        self.consumer_lag = Gauge(
+            "notifications_consumer_lag", "Records not yet finished.", ["group", "topic"], registry=r
+        )
+        self.in_flight = Gauge("notifications_in_flight", "Records taken and not finished.", ["topic"], registry=r)
+        self.cache_reads = Counter(
+            "notifications_cache_reads_total",
+            "User snapshots looked up, by where they were found.",
+            ["result"],
+            registry=r,
+        )
+        self.provider_seconds = Histogram(
+            "notifications_provider_seconds",
+            "Time a provider took to answer.",
+            ["provider", "outcome"],
+            buckets=LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.ingest_to_dispatch = Histogram(
+            "notifications_ingest_to_dispatch_seconds",
+            "From the ingest record's time to its decision.",
+            buckets=LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.dispatch_to_sent = Histogram(
+            "notifications_dispatch_to_sent_seconds",
+            "From the decision to the provider's answer.",
+            ["channel"],
+            buckets=LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.end_to_end = Histogram(
+            "notifications_end_to_end_seconds",
+            "From the event's time to the provider's answer.",
+            ["channel", "priority"],
+            buckets=LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.dependency_up = Gauge(
+            "notifications_dependency_up",
+            "Whether Kafka, Redis, PostgreSQL answer.",
+            ["dependency"],
+            registry=r,
+        )

@@ -1,0 +1,41 @@
+"""What every provider speaks: a `SendResult`, classified once by the provider's own error table.
+
+The delivery engine decides only by `Outcome`; it never looks at a status code.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Outcome(Enum):
+    """Who is at fault decides what happens (tables: ``docs/providers.md``)."""
+
+    ACCEPTED = auto()
+    """The provider took it."""
+    INVALID_RECIPIENT = auto()
+    """The address is dead: prune the token or suppress the address; the notification fails."""
+    PERMANENT = auto()
+    """This message will never be accepted; the notification fails."""
+    CONFIGURATION = auto()
+    """Our account, credentials or sender are refused: nothing is wrong with the notification (dead letter)."""
+    THROTTLED = auto()
+    """Wait what the provider asks; costs no try."""
+    TRANSIENT = auto()
+    """It was certainly not accepted; try again with backoff."""
+    AMBIGUOUS = auto()
+    """The answer was lost (timeout, reset after the request was written): it may have been accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendResult:
+    """One provider's answer to one request.
+
+    `message_id` is the provider's; `error` a short code from the provider's vocabulary (no address, no content);
+    `retry_after` seconds that the provider asked for.
+    """
+
+    outcome: Outcome
+    provider: str
+    message_id: str = ""
+    error: str = ""
+    retry_after: float | None = None
