@@ -3,12 +3,15 @@
 PipelineError
 ├── ConfigurationError      a setting, file or credential is wrong: says which and what to change
 │   └── CatalogueError      the event catalogue or a template is wrong: file, line, what to change
+├── TemplateError           a template cannot be rendered with this data: file, line, why
 ├── MalformedRecord         a record cannot be read; carries the short reason for ``dlq.error``
 ├── UnknownSchema           a record names a schema id that nobody knows
 ├── IncompatibleSchema      a schema change would break readers or writers
 ├── TopologyError           topics differ from their files in a way that cannot be applied safely
 └── Unavailable             Kafka, Redis, PostgreSQL or the registry cannot be reached (wait and try again)
 """
+
+from pipeline.events.vocabulary import Reason
 
 
 class PipelineError(Exception):
@@ -27,12 +30,24 @@ class CatalogueError(ConfigurationError):
         self.problems = problems
 
 
+class TemplateError(PipelineError):
+    """A template is missing or cannot be rendered with this data: names file and line, never a value."""
+
+
 class MalformedRecord(PipelineError):
-    """A record cannot be read as what its topic promises."""
+    """A record cannot be read as what its topic promises; `reason` is what ``dlq.reason`` will say."""
+
+    def __init__(self, text: str, reason: Reason = Reason.MALFORMED) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class UnknownSchema(MalformedRecord):
     """A record names a schema id that neither the lock file nor the registry knows."""
+
+    def __init__(self, schema_id: int) -> None:
+        super().__init__(f"schema id {schema_id} is not known here: register the schema first", Reason.UNKNOWN_SCHEMA)
+        self.schema_id = schema_id
 
 
 class IncompatibleSchema(PipelineError):

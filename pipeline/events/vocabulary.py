@@ -119,6 +119,7 @@ class Reason(StrEnum):
     UNKNOWN_RECIPIENT = "unknown_recipient"
     NO_ADDRESS = "no_address"
     NO_CHANNEL = "no_channel"
+    CHANNEL_NOT_ALLOWED = "channel_not_allowed"
     ADDRESS_SUPPRESSED = "address_suppressed"
     NO_CONSENT = "no_consent"
     OPTED_OUT = "opted_out"
@@ -137,6 +138,8 @@ class Reason(StrEnum):
     TEMPLATE_ERROR = "template_error"
     TOO_LARGE = "too_large"
     MALFORMED = "malformed"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    INVALID_DATA = "invalid_data"
     IN_DOUBT = "in_doubt"
     DROPPED = "dropped"
 
@@ -151,6 +154,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNKNOWN_RECIPIENT: "There is no user with this recipient id.",
     Reason.NO_ADDRESS: "The user has no address for this channel (no device, e-mail address or phone number).",
     Reason.NO_CHANNEL: "Neither the event nor the catalogue names a channel.",
+    Reason.CHANNEL_NOT_ALLOWED: "The catalogue does not allow this type on that channel.",
     Reason.ADDRESS_SUPPRESSED: "The address is on the suppression list (bounce, complaint, STOP or by hand).",
     Reason.NO_CONSENT: "This category needs consent, and the user has not given it.",
     Reason.OPTED_OUT: "The user turned this off in their preferences.",
@@ -168,6 +172,8 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.TEMPLATE_ERROR: "Its template could not be rendered.",
     Reason.TOO_LARGE: "It is larger than the channel allows.",
     Reason.MALFORMED: "The record could not be read.",
+    Reason.UNKNOWN_SCHEMA: "The record names a schema that nobody knows.",
+    Reason.INVALID_DATA: "The event's data is not what the catalogue says for its type.",
     Reason.IN_DOUBT: "A crash left open whether the provider had accepted it; the policy decided.",
     Reason.DROPPED: "A person removed it from the dead-letter topic.",
 }

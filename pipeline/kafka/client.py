@@ -16,7 +16,8 @@ def producer_config(kafka: KafkaSettings, extra: Mapping[str, str | int] | None 
     """An idempotent producer that puts a user in the same partition as the Java clients do.
 
     ``linger.ms=1``: at a low rate a record waits at most 1 ms; under load batches fill by themselves. The buffer is
-    bounded at 64 MiB; when it is full, `pipeline.kafka.producer.AsyncProducer` waits.
+    bounded at 64 MiB; when it is full, `pipeline.kafka.producer.AsyncProducer` waits. ``message.timeout.ms=0``: a
+    record waits for a broker that is away as long as it takes, rather than fail.
     """
     return {
         **base_config(kafka),
@@ -28,6 +29,7 @@ def producer_config(kafka: KafkaSettings, extra: Mapping[str, str | int] | None 
         "queue.buffering.max.kbytes": 65_536,
         "queue.buffering.max.messages": 100_000,
         "message.max.bytes": 4_194_304,
+        "message.timeout.ms": 0,
         **(extra or {}),
     }
 

@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -58,19 +58,22 @@ class AsyncProducer:
         if self._pump:
             self._pump.cancel()
 
-    async def send_all(self, records: Iterable[Record]) -> None:
+    async def send_all(self, records: Sequence[Record]) -> None:
         """Produce all and wait until every one is acknowledged by all in-sync replicas.
 
         Raises:
             Unavailable: at least one was refused for good; which ones arrived is then unknown.
         """
-        batch = _Batch(asyncio.get_running_loop().create_future())
+        batch = _Batch(len(records))
         for record in records:
-            batch.left += 1
-            await self.send(record, batch.delivered)
-        batch.sealed = True
-        batch.settle()
-        await batch.done
+            while not self._produce(record, batch.delivered):
+                self._producer.poll(0)
+                await asyncio.sleep(POLL_INTERVAL)
+        while batch.left:
+            if not self._producer.poll(0) and batch.left:
+                await asyncio.sleep(POLL_INTERVAL)
+        if batch.error is not None:
+            raise Unavailable(f"Kafka refused a record: {batch.error.str()}")
 
     async def send(self, record: Record, on_delivered: OnDelivered) -> None:
         """Hand one record over; `on_delivered` is called in this loop with None or the error. Waits if the buffer is full."""
@@ -78,26 +81,29 @@ class AsyncProducer:
         def report(error: KafkaError | None, _message: Message) -> None:
             on_delivered(error)
 
-        while True:
-            try:
-                self._produce(record, report)
-                break
-            except BufferError:
-                self._producer.poll(0)
-                await asyncio.sleep(POLL_INTERVAL)
+        while not self._produce(record, report):
+            self._producer.poll(0)
+            await asyncio.sleep(POLL_INTERVAL)
         if self._pump is None or self._pump.done():
             self._pump = asyncio.get_running_loop().create_task(self._poll_while_busy())
 
-    def _produce(self, record: Record, report: Callable[[KafkaError | None, Message], None]) -> None:
+    def _produce(self, record: Record, report: Callable[[KafkaError | None, Message], None]) -> bool:
+        """Whether there was room for it.
+
+        Raises:
+            Unavailable: the client refuses it for good (too large, fenced).
+        """
+        topic, key, value, headers = record
         try:
-            if record.headers:
-                self._producer.produce(
-                    record.topic, record.value, record.key, on_delivery=report, headers=record.headers
-                )
+            if headers:
+                self._producer.produce(topic, value, key, on_delivery=report, headers=headers)
             else:
-                self._producer.produce(record.topic, record.value, record.key, on_delivery=report)
+                self._producer.produce(topic, value, key, on_delivery=report)
+        except BufferError:
+            return False
         except KafkaException as error:
-            raise Unavailable(f"cannot produce to {record.topic}: {error.args[0].str()}") from error
+            raise Unavailable(f"cannot produce to {topic}: {error.args[0].str()}") from error
+        return True
 
     async def _poll_while_busy(self) -> None:
         while len(self._producer):
@@ -108,21 +114,13 @@ class AsyncProducer:
 class _Batch:
     """Counts the deliveries of one `send_all`."""
 
-    def __init__(self, done: asyncio.Future[None]) -> None:
-        self.done = done
-        self.left = 0
-        self.sealed = False
+    __slots__ = ("error", "left")
+
+    def __init__(self, size: int) -> None:
+        self.left = size
         self.error: KafkaError | None = None
 
-    def delivered(self, error: KafkaError | None) -> None:
+    def delivered(self, error: KafkaError | None, _message: Message) -> None:
         self.left -= 1
-        self.error = self.error or error
-        self.settle()
-
-    def settle(self) -> None:
-        if not self.sealed or self.left or self.done.done():
-            return
-        if self.error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(Unavailable(f"Kafka refused a record: {self.error.str()}"))
+        if error is not None:
+            self.error = error

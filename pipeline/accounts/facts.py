@@ -1,0 +1,72 @@
+"""What the accounts remember of a decision or a status record: small flat rows that can be sorted on disk. Pure."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pipeline.events.ids import notification_id
+from pipeline.events.records import Decision, DeliveryStatus
+from pipeline.events.vocabulary import Kind, Verdict
+
+DECIDED = -1
+"""`Fact.offset` of what a decision says."""
+
+
+class Saying(NamedTuple):
+    """What is said about a unit, all of it words of closed lists, so that there are few different ones.
+
+    `word` is a verdict or a status, `channel` empty for an event that never got as far as channels.
+    """
+
+    word: str
+    reason: str
+    channel: str
+    priority: str
+    in_doubt: bool
+
+
+class Fact(NamedTuple):
+    """One thing that one record says about one unit (event × channel).
+
+    `offset` is the status record's own: a unit's statuses lie in one partition, so that it is their order; or
+    `DECIDED`. Times in ms.
+    """
+
+    notification_id: str
+    offset: int
+    said: Saying
+    occurred_at: int
+    created_at: int
+
+
+class DecidedEvent(NamedTuple):
+    """One decision of the router, as a whole. The same twice (routed again after a crash) is one."""
+
+    partition: int
+    offset: int
+    what: str
+
+
+def facts_of_decision(decision: Decision) -> Iterator[Fact]:
+    """One for each channel; one without a channel for a request that has none; none for a cancel."""
+    if decision.kind is Kind.CANCEL:
+        return
+    at, priority = decision.decided_at, decision.priority
+    for channel in decision.channels:
+        said = Saying(channel.verdict, channel.reason, channel.channel, priority, False)
+        yield Fact(channel.notification_id, DECIDED, said, at, at)
+    if not decision.channels:
+        unit = notification_id(decision.idempotency_key, decision.recipient_id, "")
+        yield Fact(unit, DECIDED, Saying(Verdict.SUPPRESS, "", "", priority, False), at, at)
+
+
+def fact_of_status(status: DeliveryStatus, offset: int) -> Fact:
+    channel = status.channel or ""
+    said = Saying(status.status, status.reason, channel, status.priority, status.in_doubt)
+    return Fact(status.notification_id, offset, said, status.occurred_at, status.created_at)
+
+
+def event_of_decision(decision: Decision) -> DecidedEvent:
+    """`what` is ``cancel``, ``duplicate`` (all channels are) or ``request``."""
+    verdicts = {channel.verdict for channel in decision.channels}
+    what = "duplicate" if verdicts == {Verdict.DUPLICATE} else "request"
+    return DecidedEvent(decision.partition, decision.offset, "cancel" if decision.kind is Kind.CANCEL else what)

@@ -1,0 +1,89 @@
+"""Takes the balance from a running cluster: reads the decisions and the delivery-status topic from end to end."""
+
+from itertools import chain
+
+from confluent_kafka import Message
+
+from pipeline.accounts.balance import Balance, Tally
+from pipeline.accounts.facts import Fact, event_of_decision, fact_of_status, facts_of_decision
+from pipeline.accounts.ledger import Ledger
+from pipeline.accounts.settle import settle
+from pipeline.config import Settings
+from pipeline.errors import MalformedRecord
+from pipeline.events.codec import Codec
+from pipeline.events.records import Decision
+from pipeline.kafka.names import DECISIONS, DELIVERY_STATUS, INGEST_DLQ, ROUTER_GROUP
+from pipeline.kafka.reader import read_topics
+from pipeline.observability.lag import OffsetReader, Offsets
+
+
+def take_balance(settings: Settings, codec: Codec | None = None) -> Balance:
+    """The balance now. Blocks while it reads; memory is bounded, disk is used (`TMPDIR`, about 200 bytes a record).
+
+    The statuses are read before the decisions, so that whatever has an outcome has its decision read too. A consumer
+    group counts as finished when it had no lag before the reading and nothing came in until after it.
+
+    Raises:
+        Unavailable: Kafka or a topic is not there.
+    """
+    offsets = OffsetReader(settings.kafka)
+    before = offsets.read()
+    with Ledger() as ledger:
+        books = _Books(codec or Codec.open(), ledger)
+        for topic in (DELIVERY_STATUS, DECISIONS):
+            for batch in read_topics(settings.kafka, [topic]):
+                books.enter(batch)
+        after = offsets.read()
+        tally = Tally(lambda group: _finished(group, before, after), books.horizon(after))
+        for facts in ledger.units():
+            tally.add(settle(facts))
+        return tally.balance(
+            events=ledger.events(),
+            rejected=after.depths[INGEST_DLQ],
+            not_routed=after.of(ROUTER_GROUP).lag,
+            unreadable=books.unreadable,
+            lag={progress.group: progress.lag for progress in after.progress},
+        )
+
+
+def _finished(group: str, before: Offsets, after: Offsets) -> bool:
+    """Whether the router, and then `group`, had finished everything before the topics were read."""
+    return all(before.of(g).lag == 0 and before.of(g) == after.of(g) for g in {ROUTER_GROUP, group})
+
+
+class _Books:
+    """Enters records into the ledger, and notes where the decisions topic begins."""
+
+    def __init__(self, codec: Codec, ledger: Ledger) -> None:
+        self._codec = codec
+        self._ledger = ledger
+        self._first_decision: dict[int, int] = {}
+        self.unreadable = 0
+
+    def enter(self, batch: list[Message]) -> None:
+        decisions: list[Decision] = []
+        statuses: list[Fact] = []
+        for message in batch:
+            try:
+                if message.topic() == DELIVERY_STATUS:
+                    statuses.append(fact_of_status(self._codec.decode_status(message.value()), message.offset() or 0))
+                else:
+                    decisions.append(self._decision(message))
+            except MalformedRecord:
+                self.unreadable += 1
+        facts = chain(statuses, chain.from_iterable(map(facts_of_decision, decisions)))
+        self._ledger.add(facts, map(event_of_decision, decisions))
+
+    def _decision(self, message: Message) -> Decision:
+        decision = self._codec.decode_decision(message.value())
+        self._first_decision.setdefault(message.partition() or 0, decision.decided_at)
+        return decision
+
+    def horizon(self, offsets: Offsets) -> float:
+        """Events older than that may have been decided before the first decision that the topic still has (ms)."""
+        firsts = (
+            self._first_decision.get(partition, float("inf"))
+            for partition, low in enumerate(offsets.first_decisions)
+            if low > 0
+        )
+        return max(firsts, default=float("-inf"))

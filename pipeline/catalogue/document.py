@@ -1,0 +1,82 @@
+"""The catalogue file's shape: what may stand in the YAML. Meanings are in `pipeline.catalogue.model`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from pipeline.catalogue import durations
+from pipeline.catalogue.collapse import CollapseKey
+from pipeline.catalogue.model import Dimension, Excess, Stream
+from pipeline.events.vocabulary import Channel, Priority
+
+_SLUG = r"^[a-z0-9][a-z0-9_-]*$"
+
+
+def _seconds(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError("not a duration; write a whole number and a unit: 90s, 5m, 24h or 7d")
+    return durations.seconds(value)
+
+
+def _text(value: object) -> str:
+    """YAML reads an unquoted 2 or 2025-01-31 as something other than the text that was meant."""
+    return str(value)
+
+
+def _compiles(text: str) -> str:
+    CollapseKey(text)
+    return text
+
+
+Slug = Annotated[str, Field(pattern=_SLUG)]
+Duration = Annotated[int, BeforeValidator(_seconds)]
+Scalar = bool | int | float | str | None
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CapDocument(_Document):
+    name: Slug | None = None
+    limit: int = Field(ge=1)
+    window: Duration
+    scope: list[Dimension] | None = None
+    excess: Excess = Excess.DROP
+
+
+class EscalationDocument(_Document):
+    when: dict[str, list[Scalar]] = Field(min_length=1)
+    priority: Priority
+
+
+class CategoryDocument(_Document):
+    stream: Stream = Stream.TRANSACTIONAL
+    consent: Literal["required", "implied"] = "implied"
+    caps: list[CapDocument] = []
+
+
+class TypeDocument(_Document):
+    category: str
+    priority: Priority = Priority.NORMAL
+    priority_ceiling: Priority | None = None
+    escalate: list[EscalationDocument] = []
+    channels: list[Channel] = []
+    only_channels: list[Channel] | None = None
+    template: Slug = "generic"
+    templates: dict[Channel, Slug] = {}
+    json_schema: dict[str, object] | None = Field(None, alias="schema")
+    schema_file: Path | None = None
+    caps: list[CapDocument] = []
+    ttl: Duration | None = None
+    collapse_key: Annotated[str, AfterValidator(_compiles)] | None = None
+    mandatory: bool = False
+
+
+class CatalogueDocument(_Document):
+    version: Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=40)]
+    defaults: TypeDocument
+    categories: dict[Slug, CategoryDocument] = Field(min_length=1)
+    event_types: dict[str, TypeDocument] = {}
+    caps: list[CapDocument] = []

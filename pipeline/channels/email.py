@@ -1,0 +1,135 @@
+"""E-mail: one part, through an SMTP relay."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from pipeline.catalogue.model import Stream
+from pipeline.channels.addresses import email_address
+from pipeline.channels.base import Part, Refused
+from pipeline.channels.mime import MailContent, Sender, build_mail, parse_sender
+from pipeline.channels.ports import Suppressions
+from pipeline.channels.rendering import Renderer
+from pipeline.channels.unsubscribe import Unsubscribe, sign
+from pipeline.config import EmailSettings
+from pipeline.errors import ConfigurationError
+from pipeline.events.records import Dispatch
+from pipeline.events.vocabulary import Channel, Reason
+from pipeline.providers.base import SendResult
+from pipeline.providers.smtp import Mail
+from pipeline.users.snapshot import EVERY, UserSnapshot
+
+_EMPTY_LINES = re.compile(r"\n{3,}")
+
+
+class MailProvider(Protocol):
+    """What this channel needs of `pipeline.providers.smtp.Smtp`."""
+
+    async def close(self) -> None: ...
+
+    async def send(self, mail: Mail) -> SendResult: ...
+
+
+class EmailPart(NamedTuple):
+    """A part's payload. `address` is as the user's profile has it."""
+
+    address: str
+    mail: Mail
+
+
+class EmailSender:
+    """The e-mail channel. `public_url` is the base of unsubscribe links."""
+
+    channel = Channel.EMAIL
+    repeat_is_harmless = False
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        provider: MailProvider,
+        suppressions: Suppressions,
+        settings: EmailSettings,
+        *,
+        public_url: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Read the senders.
+
+        Raises:
+            ConfigurationError: a sender has no usable address.
+        """
+        self._renderer = renderer
+        self._provider = provider
+        self._suppressions = suppressions
+        self._senders = {
+            Stream.TRANSACTIONAL: _sender("email.from_transactional", settings.from_transactional),
+            Stream.MARKETING: _sender("email.from_marketing", settings.from_marketing),
+        }
+        self._secret = settings.unsubscribe_secret.get_secret_value().encode()
+        self._unsubscribe_base = public_url.rstrip("/") + "/u/"
+        self._clock = clock
+
+    async def start(self) -> None:
+        """Connections are opened when they are first needed."""
+
+    async def close(self) -> None:
+        await self._provider.close()
+
+    def prepare(self, dispatch: Dispatch, user: UserSnapshot) -> Sequence[Part]:
+        """One part; see `pipeline.channels.base.ChannelSender.prepare`."""
+        recipient = email_address(user.email or "")
+        if user.email is None or recipient is None:
+            raise Refused(Reason.NO_ADDRESS, "the e-mail address is missing or not one that can be written to")
+        marketing = dispatch.stream == Stream.MARKETING
+        link = self._unsubscribe_link(dispatch)
+        if marketing and not link:
+            raise Refused(Reason.PROVIDER_CONFIGURATION, "email.unsubscribe_secret is not set: marketing mail needs it")
+        rendered = self._renderer.render(dispatch, user, {"unsubscribe_url": link} if link else None)
+        sender = self._senders[Stream.MARKETING if marketing else Stream.TRANSACTIONAL]
+        content = MailContent(
+            recipient=recipient,
+            subject=rendered["subject"],
+            text=_EMPTY_LINES.sub("\n\n", rendered["text"]).strip(),
+            html=rendered["html"],
+            notification_id=dispatch.notification_id,
+            sent_at=self._clock(),
+            headers=_unsubscribe_headers(link, one_click=marketing),
+        )
+        return [Part(key="", payload=EmailPart(user.email, _mail(sender, content)))]
+
+    async def send(self, dispatch: Dispatch, part: Part) -> SendResult:  # noqa: ARG002 - as the port has it
+        assert isinstance(part.payload, EmailPart)
+        return await self._provider.send(part.payload.mail)
+
+    async def prune(self, dispatch: Dispatch, part: Part, result: SendResult) -> None:  # noqa: ARG002 - dito
+        """Suppress the address: the relay says that there is no such mailbox."""
+        assert isinstance(part.payload, EmailPart)
+        await self._suppressions.add(Channel.EMAIL, dispatch.event.recipient_id, part.payload.address, EVERY, "bounce")
+
+    def _unsubscribe_link(self, dispatch: Dispatch) -> str:
+        if not self._secret:
+            return ""
+        claim = Unsubscribe(dispatch.event.recipient_id, dispatch.category, Channel.EMAIL)
+        return self._unsubscribe_base + sign(claim, self._secret)
+
+
+def _sender(name: str, text: str) -> Sender:
+    if sender := parse_sender(text):
+        return sender
+    raise ConfigurationError(f"{name} {text!r} has no usable address: write Name <name@example.com>")
+
+
+def _unsubscribe_headers(link: str, *, one_click: bool) -> tuple[tuple[str, str], ...]:
+    """RFC 2369, and for marketing RFC 8058, which Gmail and Yahoo demand of bulk senders."""
+    if not link:
+        return ()
+    header = ("List-Unsubscribe", f"<{link}>")
+    return (header, ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")) if one_click else (header,)
+
+
+def _mail(sender: Sender, content: MailContent) -> Mail:
+    try:
+        return Mail(sender.address, content.recipient, build_mail(sender, content))
+    except ValueError as error:
+        raise Refused(Reason.TOO_LARGE, str(error)) from error

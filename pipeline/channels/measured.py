@@ -1,0 +1,42 @@
+"""Measures any channel: how long its provider took, by outcome."""
+
+import time
+from collections.abc import Sequence
+
+from pipeline.channels.base import ChannelSender, Part
+from pipeline.events.records import Dispatch
+from pipeline.observability.metrics import Metrics
+from pipeline.providers.base import Outcome, SendResult
+from pipeline.users.snapshot import UserSnapshot
+
+
+class MeasuredSender:
+    """A `ChannelSender` around another one."""
+
+    def __init__(self, sender: ChannelSender, metrics: Metrics) -> None:
+        self._sender = sender
+        self._seconds = metrics.provider_seconds
+        self.channel = sender.channel
+        self.repeat_is_harmless = sender.repeat_is_harmless
+
+    def prepare(self, dispatch: Dispatch, user: UserSnapshot) -> Sequence[Part]:
+        return self._sender.prepare(dispatch, user)
+
+    async def send(self, dispatch: Dispatch, part: Part) -> SendResult:
+        """Send, and observe the time it took."""
+        started = time.perf_counter()
+        result = await self._sender.send(dispatch, part)
+        self._seconds.labels(result.provider, _NAMES[result.outcome]).observe(time.perf_counter() - started)
+        return result
+
+    async def prune(self, dispatch: Dispatch, part: Part, result: SendResult) -> None:
+        await self._sender.prune(dispatch, part, result)
+
+    async def start(self) -> None:
+        await self._sender.start()
+
+    async def close(self) -> None:
+        await self._sender.close()
+
+
+_NAMES = {outcome: outcome.name.lower() for outcome in Outcome}

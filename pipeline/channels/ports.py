@@ -1,0 +1,52 @@
+"""What channels need of the stores, as narrow as they need it. `pipeline.storage` has the real ones."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from pipeline.events.vocabulary import Channel
+from pipeline.storage.inbox import InboxItem
+
+
+class DeviceRegistry(Protocol):
+    """Forgets devices."""
+
+    async def prune(self, user_id: str, device_id: str, reason: str, *, token: str | None = None) -> object:
+        """Delete the device, as long as `token` is still its token."""
+
+
+class Suppressions(Protocol):
+    """The suppression list."""
+
+    async def add(
+        self,
+        channel: Channel,
+        user_id: str | None,
+        address: str | None,
+        stream: str,
+        reason: str,
+        expires_at: datetime | None = None,
+    ) -> object:
+        """Suppress `address` on `channel` for `stream`."""
+
+
+class Inbox(Protocol):
+    """The inboxes of all users."""
+
+    async def add(self, items: Sequence[InboxItem]) -> object:
+        """Add all; one that is there already stays as it is.
+
+        Raises:
+            Unavailable: the store is away.
+        """
+
+
+class Broadcast(Protocol):
+    """Publishes to connected clients."""
+
+    async def publish(self, messages: Sequence[bytes]) -> object:
+        """Publish all on the in-app channel.
+
+        Raises:
+            Unavailable: the broker is away.
+        """

@@ -1,0 +1,55 @@
+"""The ``pipeline`` command line, put together."""
+
+import sys
+
+import typer
+
+from pipeline.cli import (
+    accounts,
+    catalogue,
+    demo,
+    doctor,
+    explain,
+    migrate,
+    produce,
+    schemas,
+    services,
+    status,
+    templates,
+    topics,
+    users,
+)
+from pipeline.errors import PipelineError
+
+app = typer.Typer(
+    name="pipeline",
+    help="Notifications as a Kafka stream-processing pipeline: every one of them exactly accounted for.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+app.command("router")(services.router)
+app.command("worker")(services.worker)
+app.command("up")(demo.up)
+app.command("demo")(demo.demo)
+app.command("produce")(produce.produce)
+app.command("accounts")(accounts.accounts)
+app.command("explain")(explain.explain)
+app.command("doctor")(doctor.doctor)
+app.command("migrate")(migrate.migrate)
+app.add_typer(topics.app, name="topics")
+app.add_typer(schemas.app, name="schemas")
+app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(templates.app, name="templates")
+app.add_typer(users.app, name="users")
+app.add_typer(status.app, name="status")
+
+
+def main() -> None:
+    """Run the command line; an error made by people is one text on stderr and exit code 1, never a traceback."""
+    try:
+        app()
+    except PipelineError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

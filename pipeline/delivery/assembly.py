@@ -1,0 +1,89 @@
+"""Puts the parts of one engine together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from pipeline.channels.base import ChannelSender
+from pipeline.config import Settings
+from pipeline.delivery.courier import Courier
+from pipeline.delivery.engine import Engine
+from pipeline.delivery.intake import Intake
+from pipeline.delivery.ledger import Ledger
+from pipeline.delivery.observed import Observed
+from pipeline.delivery.outbox import Outbox
+from pipeline.delivery.ports import Clock, Directory
+from pipeline.delivery.reporter import Reporter
+from pipeline.delivery.retry import RetryPolicy
+from pipeline.delivery.work import Partition
+from pipeline.events.codec import Codec
+from pipeline.events.vocabulary import Priority
+from pipeline.kafka.group_protocol import GroupProtocol
+from pipeline.kafka.inbound import Inbound
+from pipeline.kafka.names import dispatch_topic, worker_group
+from pipeline.kafka.producer import AsyncProducer
+from pipeline.kafka.source import KafkaSource
+from pipeline.observability.health import Health
+from pipeline.observability.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all engines of a worker share. `token` makes a new ledger token of 16 characters, `random` jitter."""
+
+    settings: Settings
+    sender: ChannelSender
+    codec: Codec
+    producer: AsyncProducer
+    redis: Redis
+    directory: Directory
+    health: Health
+    metrics: Metrics
+    clock: Clock
+    token: Callable[[], str]
+    random: Callable[[], float]
+
+
+class Delivery:
+    """The engine of one priority of the channel, with its consumer. Make it inside the event loop that runs it."""
+
+    def __init__(self, shared: Shared, priority: Priority, protocol: GroupProtocol) -> None:
+        settings, sender, clock, health = shared.settings.delivery, shared.sender, shared.clock, shared.health
+        topic = dispatch_topic(sender.channel, priority)
+        observed = Observed(shared.metrics, sender, priority)
+        ledger = Ledger(shared.redis, health, token=shared.token(), retention=settings.retention, lease=settings.lease)
+        self._ledger = ledger
+        self._outbox = Outbox(shared.producer, health)
+        reporter = Reporter(self._outbox, shared.codec, ledger, observed, sender.channel, topic)
+        policy = RetryPolicy.of(settings, shared.random)
+        courier = Courier(sender, ledger, reporter, observed, policy, clock, self._finished)
+        intake = Intake(shared.codec, shared.directory, ledger, reporter, clock, health)
+        self._engine = Engine(intake, courier.step, settings, clock, observed)
+        self._source = KafkaSource(
+            shared.settings.kafka,
+            topic,
+            worker_group(sender.channel, priority),
+            self._engine,
+            health,
+            protocol=protocol,
+            limit=settings.max_in_flight,
+            batch=settings.fetch_max_records,
+            drain_timeout=settings.drain_timeout,
+        )
+
+    def _finished(self, partition: Partition, record: Inbound) -> None:
+        self._engine.finished(partition, record)
+
+    async def run(self) -> None:
+        """Deliver until `stop`.
+
+        Raises:
+            PipelineError: it cannot go on.
+        """
+        await self._engine.run(self._source, self._outbox.broken)
+        await self._ledger.flush()
+
+    def stop(self) -> None:
+        """Take nothing more, finish what is under way within the drain timeout, leave the group."""
+        self._source.stop()

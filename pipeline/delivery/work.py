@@ -1,0 +1,86 @@
+"""What the engine holds in memory of a partition and of a notification that it works on."""
+
+import asyncio
+from collections.abc import Sequence
+
+from pipeline.channels.base import Part
+from pipeline.delivery.entry import Progress
+from pipeline.delivery.ledger import EntryKeys, Found
+from pipeline.delivery.offsets import OffsetTracker
+from pipeline.events.records import Dispatch
+from pipeline.events.vocabulary import Origin
+from pipeline.kafka.inbound import Inbound
+from pipeline.kafka.names import Header
+from pipeline.kafka.tracing import header, origin_of
+from pipeline.users.snapshot import UserSnapshot
+
+
+class Partition:
+    """One partition while it is ours. `gone`: nothing more may be started; `drained` is set once nothing is held."""
+
+    __slots__ = ("committed", "drained", "gone", "held", "number", "tracker")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.tracker = OffsetTracker()
+        self.committed: int | None = None
+        self.gone = False
+        self.held = 0
+        self.drained = asyncio.Event()
+
+    def hold(self) -> None:
+        self.held += 1
+
+    def let_go(self) -> None:
+        self.held -= 1
+        if self.gone and not self.held:
+            self.drained.set()
+
+    def leave(self) -> None:
+        """It is no longer ours."""
+        self.gone = True
+        if not self.held:
+            self.drained.set()
+
+
+class Work:
+    """One record on its way. `found` None: the ledger must be asked (again); `parts` None: not prepared yet."""
+
+    __slots__ = ("dispatch", "found", "keys", "lane", "partition", "parts", "progress", "rank", "record", "user")
+
+    def __init__(
+        self,
+        record: Inbound,
+        partition: Partition,
+        dispatch: Dispatch,
+        keys: EntryKeys,
+        user: UserSnapshot,
+        found: Found,
+    ) -> None:
+        self.record = record
+        self.partition = partition
+        self.dispatch = dispatch
+        self.keys = keys
+        self.user = user
+        self.found: Found | None = found
+        self.lane = dispatch.event.recipient_id.encode()
+        self.rank = rank_of(record, dispatch)
+        self.progress: Progress | None = None
+        self.parts: Sequence[Part] | None = None
+
+
+def rank_of(record: Inbound, dispatch: Dispatch) -> int:
+    """Tells a notification that comes again (released, replayed) from the same one delivered twice by Kafka.
+
+    The router decides later each time, and a record routed twice after a crash repeats its first decision's time.
+    What is replayed past the router has the old decision in it, but a record time of its own.
+    """
+    if record.headers and origin_of(record.headers) is Origin.REPLAYED:
+        return max(dispatch.decided_at, record.timestamp)
+    return dispatch.decided_at
+
+
+def trace_headers(record: Inbound) -> list[tuple[str, str | bytes | None]] | None:
+    """What a record about this one passes on."""
+    traceparent = header(record.headers, Header.TRACEPARENT) if record.headers else None
+    return [(Header.TRACEPARENT, traceparent)] if traceparent else None

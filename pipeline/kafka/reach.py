@@ -1,0 +1,49 @@
+"""Says in one sentence why Kafka cannot be reached, and what to change."""
+
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from pipeline.config import KafkaSettings
+from pipeline.errors import Unavailable
+from pipeline.kafka.client import base_config
+
+METADATA_SECONDS = 5.0
+"""How long a first answer of the cluster is waited for."""
+
+
+class Reach:
+    """Remembers the last error that librdkafka told of (its `error_cb`), for the sentence."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._last = ""
+
+    def client_config(self) -> dict[str, object]:
+        """For a client whose troubles are told here instead of on stderr."""
+        return {**base_config(self._kafka), "log_level": 0, "error_cb": self.note}
+
+    def note(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 -- says less than the error before it
+            self._last = error.str()
+
+    def failure(self, what: str) -> str:
+        detail = self._last.split(": ", 1)[-1] if self._last else what
+        return (
+            f"cannot reach Kafka at {self._kafka.bootstrap_servers}: {detail}. "
+            "Is it running? Set PIPELINE_KAFKA__BOOTSTRAP_SERVERS to its address."
+        )
+
+    def partitions(self, client: Consumer | AdminClient, topic: str) -> list[tuple[str, int]]:
+        """Topic and number of each partition.
+
+        Raises:
+            Unavailable: Kafka does not answer within `METADATA_SECONDS`, or has no such topic.
+        """
+        try:
+            metadata = client.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
+        except KafkaException as error:
+            client.poll(0)
+            raise Unavailable(self.failure(error.args[0].str())) from error
+        if metadata.error is not None:
+            raise Unavailable(f"cannot read topic {topic}: {metadata.error.str()} (create it: pipeline topics apply)")
+        return [(topic, number) for number in sorted(metadata.partitions)]

@@ -1,0 +1,300 @@
+"""A Kafka consumer for asyncio: a thread owns it, never stops polling, and asks the event loop before it lets go."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from pipeline.config import KafkaSettings
+from pipeline.errors import Unavailable
+from pipeline.kafka.client import consumer_config
+from pipeline.kafka.group_protocol import GroupProtocol, group_config
+from pipeline.kafka.inbound import Listener, Offsets, Room, inbound
+from pipeline.kafka.reach import Reach
+from pipeline.observability.health import Health
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+POLL = 0.1
+"""Seconds that one poll waits: how long a commit or a stop may have to wait for the thread."""
+
+HOLD = 1.0
+"""Seconds of back-pressure that are waited out without polling; after that, partitions are paused.
+
+A pause throws away what librdkafka has fetched ahead, so it pays only where it lasts.
+"""
+
+GRACE = 2.0
+"""Seconds beyond the drain timeout that the thread waits for the loop's answer to a revocation."""
+
+RECHECK = 2.0
+"""Seconds between two looks at a Kafka that is away."""
+
+CLOSE_TIMEOUT = 10.0
+"""Seconds that leaving the group may take. Killed at that point, the group notices by the session timeout."""
+
+
+class KafkaSource:
+    """Reads one topic as a member of a group. `limit` records at most are handed out and not given back.
+
+    While Kafka is away it waits and says so once in a while (log, ``health``); only what waiting cannot mend ends it.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        topic: str,
+        group: str,
+        listener: Listener,
+        health: Health,
+        *,
+        protocol: GroupProtocol,
+        limit: int,
+        batch: int,
+        drain_timeout: float,
+    ) -> None:
+        self._reach = Reach(kafka)
+        self._config: dict[str, Any] = {
+            **consumer_config(kafka, group, group_config(protocol)),
+            "error_cb": self._on_error,
+            "on_commit": _on_commit,
+            "log_level": 0,
+        }
+        self._topic = topic
+        self._listener = listener
+        self._health = health
+        self._part = f"kafka {topic}"
+        self._room = Room(limit, batch)
+        self._batch = batch
+        self._drain_timeout = drain_timeout
+        self._stopping = threading.Event()
+        self._commits: dict[int, int] = {}
+        self._commits_lock = threading.Lock()
+        self._revoked: set[int] = set()
+        self._well: bool | None = None
+        self._away_since = 0.0
+        self._looked_at = 0.0
+        self._assigned_anew = False
+
+    async def run(self) -> None:
+        """Read until `stop`; on the way out the group is left in order.
+
+        Raises:
+            Unavailable: librdkafka cannot go on; the text says why.
+        """
+        self._loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = self._loop.create_future()
+        thread = threading.Thread(target=self._own, args=(ended,), name=f"consumer {self._topic}", daemon=True)
+        thread.start()
+        try:
+            await asyncio.shield(ended)
+        finally:
+            self._stopping.set()
+            self._room.open()
+
+    def stop(self) -> None:
+        """Leave the group: partitions are revoked first."""
+        self._stopping.set()
+        self._room.open()
+
+    def commit(self, offsets: Offsets) -> None:
+        """Commit soon; a later call replaces what was not committed yet."""
+        with self._commits_lock:
+            self._commits.update(offsets)
+
+    def give_back(self, count: int = 1) -> None:
+        """So many of the records handed out are finished."""
+        self._room.give_back(count)
+
+    # What follows runs in the thread that owns the consumer.
+
+    def _own(self, ended: "asyncio.Future[None]") -> None:
+        error: BaseException | None = None
+        try:
+            self._consume()
+        except KafkaException as failure:
+            error = Unavailable(f"cannot read {self._topic}: {failure.args[0].str()}")
+        except BaseException as failure:  # noqa: BLE001  # handed over to whoever awaits `run`
+            error = failure
+        self._tell(_settle, ended, error)
+
+    def _consume(self) -> None:
+        consumer = Consumer(self._config)
+        try:
+            consumer.subscribe(
+                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            self._is_well()
+            paused = False
+            while not self._stopping.is_set():
+                self._commit_what_is_due(consumer)
+                paused = self._heed_back_pressure(consumer, paused)
+                self._revoked.clear()
+                if messages := self._fetch(consumer, paused):
+                    self._hand_out(messages)
+                self._look_whether_back(consumer)
+        finally:
+            consumer.close()
+
+    def _heed_back_pressure(self, consumer: Consumer, paused: bool) -> bool:
+        """Whether partitions are paused now."""
+        if paused and self._room.wait(0):
+            _each(consumer.resume, consumer.assignment())
+            return False
+        if not paused and self._room.wait(HOLD):
+            return False
+        if self._stopping.is_set():
+            return paused
+        if not paused or self._assigned_anew:
+            _each(consumer.pause, consumer.assignment())
+            self._assigned_anew = False
+        return True
+
+    def _fetch(self, consumer: Consumer, paused: bool) -> list[Message]:
+        """`poll` returns with the first record, `consume` would wait for the last."""
+        first = consumer.poll(POLL / 2 if paused else POLL)
+        if first is None:
+            return []
+        return [first] if paused else [first, *consumer.consume(self._room.at_most(self._batch) - 1, 0)]
+
+    def _hand_out(self, messages: list[Message]) -> None:
+        records = [inbound(message) for message in messages if self._is_record(message)]
+        if self._revoked:
+            records = [record for record in records if record.partition not in self._revoked]
+        if not records:
+            return
+        self._is_well()
+        self._room.take(len(records))
+        self._tell(self._listener.received, records)
+
+    def _is_record(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.fatal():
+            raise KafkaException(error)
+        self._is_away(f"cannot read {self._topic}: {error.str()}")
+        return False
+
+    def _commit_what_is_due(self, consumer: Consumer) -> None:
+        with self._commits_lock:
+            due, self._commits = self._commits, {}
+        if due:
+            try:
+                consumer.commit(offsets=self._positions(due), asynchronous=True)
+            except KafkaException as error:
+                logger.warning("cannot commit %s: %s; the next commit covers it", self._topic, error.args[0].str())
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._assigned_anew = True
+        self._is_well()
+        self._tell(self._listener.assigned, _numbers(partitions))
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        numbers = _numbers(partitions)
+        self._revoked.update(numbers)
+        offsets = self._ask(self._listener.revoked(numbers), self._drain_timeout + GRACE) or {}
+        with self._commits_lock:
+            for number in numbers:
+                self._commits.pop(number, None)
+        if offsets:
+            try:
+                consumer.commit(offsets=self._positions(offsets), asynchronous=False)
+            except KafkaException as error:
+                logger.warning(
+                    "cannot commit %s while letting go: %s; the ledger recognises what comes again",
+                    self._topic,
+                    error.args[0].str(),
+                )
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        numbers = _numbers(partitions)
+        logger.warning("lost partitions %s of %s: the group did not hear of us in time", numbers, self._topic)
+        self._revoked.update(numbers)
+        with self._commits_lock:
+            for number in numbers:
+                self._commits.pop(number, None)
+        self._tell(self._listener.lost, numbers)
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._reach.note(error)
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's own codes are spelled so
+            self._is_away(self._reach.failure(error.str()))
+
+    def _is_away(self, why: str) -> None:
+        if self._well is not False:
+            logger.warning("%s; waiting, trying again", why)
+            self._away_since = self._looked_at = time.monotonic()
+        self._well = False
+        self._tell(self._health.set, self._part, False, why)
+
+    def _is_well(self) -> None:
+        if self._well:
+            return
+        if self._well is False:
+            logger.info("reading %s again after %.1f s", self._topic, time.monotonic() - self._away_since)
+        self._well = True
+        self._tell(self._health.set, self._part, True)
+
+    def _look_whether_back(self, consumer: Consumer) -> None:
+        if self._well or time.monotonic() - self._looked_at < RECHECK:
+            return
+        self._looked_at = time.monotonic()
+        try:
+            metadata = consumer.list_topics(self._topic, timeout=1).topics[self._topic]
+        except KafkaException:
+            return
+        if metadata.error is None:
+            self._is_well()
+
+    def _positions(self, offsets: Offsets) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+
+    def _tell(self, call: Callable[..., object], *arguments: object) -> None:
+        """Without waiting; a loop that is closed has nobody left to tell."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _ask(self, question: Coroutine[Any, Any, T], timeout: float) -> T | None:
+        if self._loop.is_closed():
+            question.close()
+            return None
+        answer = asyncio.run_coroutine_threadsafe(question, self._loop)
+        try:
+            return answer.result(timeout)
+        except TimeoutError:
+            answer.cancel()
+            return None
+
+
+def _numbers(partitions: Sequence[TopicPartition]) -> list[int]:
+    return [partition.partition for partition in partitions]
+
+
+def _each(act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]) -> None:
+    """One by one: a partition that was revoked in between must not keep the others from it."""
+    for partition in partitions:
+        try:
+            act([partition])
+        except KafkaException as error:
+            logger.debug("%s: %s", partition, error.args[0].str())
+
+
+def _settle(future: "asyncio.Future[None]", error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+def _on_commit(error: KafkaError | None, _partitions: list[TopicPartition]) -> None:
+    if error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
+        logger.warning("a commit failed: %s; the next one covers it", error.str())

@@ -1,0 +1,148 @@
+"""How far each consumer group is behind, and how deep each dead-letter topic is: read from the cluster's offsets."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TypeVar
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # not in its __all__
+
+from pipeline.config import KafkaSettings
+from pipeline.errors import Unavailable
+from pipeline.events.vocabulary import Channel, Priority
+from pipeline.kafka.names import DECISIONS, DLQ_TOPICS, INGEST, ROUTER_GROUP, dispatch_topic, worker_group
+from pipeline.kafka.reach import Reach
+from pipeline.observability.health import Health
+from pipeline.observability.metrics import Metrics
+from pipeline.observability.patience import until_available
+
+K = TypeVar("K")
+
+GROUPS: dict[str, str] = {
+    ROUTER_GROUP: INGEST,
+    **{worker_group(c, p): dispatch_topic(c, p) for c in Channel for p in Priority},
+}
+"""Every consumer group whose lag means notifications that nobody has finished, and the topic it reads."""
+
+_EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_TIMEOUT = 10.0
+_ATTEMPTS = 10
+_PAUSE = 0.3
+
+_PASSING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+"""A leader or coordinator is moving: ask again. (librdkafka's admin calls do not refresh their metadata themselves.)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One group on one topic, partition by partition: the end of the log, and what the group has finished."""
+
+    group: str
+    topic: str
+    ends: tuple[int, ...]
+    finished: tuple[int, ...]
+
+    @property
+    def lag(self) -> int:
+        """Records not yet finished."""
+        return sum(max(0, end - done) for end, done in zip(self.ends, self.finished, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """The cluster at one moment.
+
+    `depths`: the records of each dead-letter topic that are not deleted yet. `first_decisions`: for each partition of
+    the decisions topic the first offset that it still has.
+    """
+
+    progress: tuple[Progress, ...]
+    depths: dict[str, int]
+    first_decisions: tuple[int, ...]
+
+    def of(self, group: str) -> Progress:
+        return next(p for p in self.progress if p.group == group)
+
+
+class OffsetReader:
+    """Reads `Offsets`. Holds one admin client; its calls block for up to some seconds."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._reach = Reach(kafka)
+        self._admin = AdminClient(self._reach.client_config())  # type: ignore[arg-type] # the stub forgets callbacks
+
+    def read(self) -> Offsets:
+        """Committed offsets first, ends after: a lag of zero then means that all up to these ends was finished.
+
+        Raises:
+            Unavailable: Kafka or a topic is not there.
+        """
+        attempts = 0
+        while True:
+            try:
+                return self._read()
+            except KafkaException as error:
+                attempts += 1
+                if error.args[0].code() not in _PASSING or attempts == _ATTEMPTS:
+                    raise Unavailable(self._reach.failure(error.args[0].str())) from error
+                time.sleep(_PAUSE)
+
+    def _read(self) -> Offsets:
+        topics = (*GROUPS.values(), *DLQ_TOPICS, DECISIONS)
+        partitions = {topic: self._reach.partitions(self._admin, topic) for topic in topics}
+        committed = {group: self._committed(group, partitions[topic]) for group, topic in GROUPS.items()}
+        everything = [position for topic in topics for position in partitions[topic]]
+        lows = self._bounds(everything, _EARLIEST)
+        ends = self._bounds(everything, _LATEST)
+        progress = tuple(
+            _progress(group, topic, partitions[topic], committed[group], lows, ends) for group, topic in GROUPS.items()
+        )
+        depths = {topic: sum(ends[p] - lows[p] for p in partitions[topic]) for topic in DLQ_TOPICS}
+        return Offsets(progress, depths, tuple(lows[p] for p in partitions[DECISIONS]))
+
+    def _committed(self, group: str, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        request = ConsumerGroupTopicPartitions(group, [TopicPartition(*position) for position in partitions])
+        answers = self._admin.list_consumer_group_offsets([request], request_timeout=_TIMEOUT)
+        result = answers[group].result().topic_partitions or []
+        return {(tp.topic, tp.partition): tp.offset for tp in result}
+
+    def _bounds(self, positions: list[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
+        request = {TopicPartition(*position): spec for position in positions}
+        answers = self._admin.list_offsets(request, request_timeout=_TIMEOUT)
+        return {(tp.topic, tp.partition): future.result().offset for tp, future in answers.items()}
+
+
+def _progress(
+    group: str,
+    topic: str,
+    partitions: list[tuple[str, int]],
+    committed: dict[tuple[str, int], int],
+    lows: dict[tuple[str, int], int],
+    ends: dict[tuple[str, int], int],
+) -> Progress:
+    finished = tuple(max(committed.get(position, -1), lows[position]) for position in partitions)
+    return Progress(group, topic, tuple(ends[position] for position in partitions), finished)
+
+
+async def sample_lag(kafka: KafkaSettings, metrics: Metrics, health: Health, *, every: float = 5.0) -> None:
+    """Keep the lag and depth gauges current until cancelled; waits while Kafka is away."""
+    reader = OffsetReader(kafka)
+    while True:
+        offsets = await until_available(
+            "kafka", lambda: asyncio.to_thread(reader.read), away=(Unavailable,), health=health
+        )
+        for progress in offsets.progress:
+            metrics.consumer_lag.labels(progress.group, progress.topic).set(progress.lag)
+        for topic, depth in offsets.depths.items():
+            metrics.dlq_depth.labels(topic).set(depth)
+        await asyncio.sleep(every)

@@ -1,0 +1,134 @@
+"""Twilio Programmable Messaging: one form POST a message."""
+
+from functools import partial
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from pipeline.config import TwilioSettings
+from pipeline.errors import ConfigurationError
+from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.http import Answer, open_session, post
+from pipeline.providers.table import Row
+
+NAME = "twilio"
+CONNECTIONS = 50
+
+_DICTIONARY = "https://www.twilio.com/docs/api/errors/{}"
+_HTTP = "https://www.twilio.com/docs/usage/troubleshooting/debugging-common-api-errors"
+
+
+def _row(outcome: Outcome, code: int) -> tuple[int, Row]:
+    return code, Row(outcome, _DICTIONARY.format(code))
+
+
+ERROR_CODES: dict[int, Row] = dict(
+    [
+        *(_row(Outcome.INVALID_RECIPIENT, code) for code in (21211, 21214, 21217, 21610, 21614, 30005, 30006)),
+        *(_row(Outcome.THROTTLED, code) for code in (14107, 20429, 30001)),
+        *(_row(Outcome.TRANSIENT, code) for code in (30003, 30008)),
+        *(_row(Outcome.PERMANENT, code) for code in (21602, 21617, 30004, 30007)),
+        *(
+            _row(Outcome.CONFIGURATION, code)
+            for code in (20003, 20005, 21212, 21408, 21603, 21606, 21612, 21659, 21660, 21703, 30002, 30034)
+        ),
+    ]
+)
+"""By the ``code`` of the answer; comes before the HTTP status."""
+
+STATUSES: dict[int, Row] = {
+    400: Row(Outcome.PERMANENT, _HTTP),
+    401: Row(Outcome.CONFIGURATION, _HTTP),
+    403: Row(Outcome.CONFIGURATION, _HTTP),
+    404: Row(Outcome.CONFIGURATION, _HTTP),
+    408: Row(Outcome.TRANSIENT, _HTTP),
+    429: Row(Outcome.THROTTLED, _HTTP),
+    500: Row(Outcome.TRANSIENT, _HTTP),
+    502: Row(Outcome.TRANSIENT, _HTTP),
+    503: Row(Outcome.TRANSIENT, _HTTP),
+    504: Row(Outcome.TRANSIENT, _HTTP),
+}
+"""By HTTP status, where the answer has no known code. A 404 is a wrong account SID or address."""
+
+OPTED_OUT = "21610"
+"""The person has answered STOP."""
+
+
+class _Reply(msgspec.Struct):
+    sid: str = ""
+    code: int | None = None
+
+
+_decode = msgspec.json.Decoder(_Reply).decode
+
+
+def classify(answer: Answer) -> SendResult:
+    """What an answer means."""
+    try:
+        reply = _decode(answer.body)
+    except msgspec.DecodeError:
+        reply = _Reply()
+    if answer.status in {200, 201}:
+        return _accepted(reply)
+    result = partial(SendResult, provider=NAME, retry_after=answer.retry_after)
+    if reply.code is not None and (row := ERROR_CODES.get(reply.code)):
+        return result(outcome=row.outcome, error=str(reply.code))
+    return result(outcome=_by_status(answer.status), error=str(reply.code or answer.status))
+
+
+def _accepted(reply: _Reply) -> SendResult:
+    """A success without a message SID is not Twilio speaking: a proxy, perhaps after Twilio had accepted."""
+    if reply.sid:
+        return SendResult(outcome=Outcome.ACCEPTED, provider=NAME, message_id=reply.sid)
+    return SendResult(outcome=Outcome.AMBIGUOUS, provider=NAME, error="unreadable_answer")
+
+
+def _by_status(status: int) -> Outcome:
+    if row := STATUSES.get(status):
+        return row.outcome
+    if status >= 500:
+        return Outcome.TRANSIENT
+    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION
+
+
+class Twilio:
+    """A client for one Twilio account."""
+
+    def __init__(self, settings: TwilioSettings, *, timeout: float) -> None:
+        """Check the account's settings.
+
+        Raises:
+            ConfigurationError: one is missing.
+        """
+        token = settings.auth_token.get_secret_value()
+        required = {"account_sid": settings.account_sid, "auth_token": token, "from_number": settings.from_number}
+        if missing := [name for name, value in required.items() if not value]:
+            raise ConfigurationError(f"set {', '.join('providers.twilio.' + name for name in missing)} to send SMS")
+        base = settings.base_url.rstrip("/")
+        self._url = URL(f"{base}/2010-04-01/Accounts/{settings.account_sid}/Messages.json", encoded=True)
+        self._headers = {
+            "Authorization": aiohttp.encode_basic_auth(settings.account_sid, token),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        service = settings.from_number.startswith("MG")
+        self._sender = {"MessagingServiceSid" if service else "From": settings.from_number}
+        self._timeout = timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        self._session = open_session(connections=CONNECTIONS, timeout=self._timeout)
+
+    async def close(self) -> None:
+        if self._session:
+            await self._session.close()
+
+    async def send(self, to: str, text: str, status_callback: str) -> SendResult:
+        """Send `text` to `to` (E.164); receipts go to `status_callback`."""
+        assert self._session is not None, "start() comes first"
+        form = {"To": to, **self._sender, "Body": text, "StatusCallback": status_callback}
+        answer = await post(self._session, self._url, urlencode(form).encode(), self._headers)
+        if isinstance(answer, Answer):
+            return classify(answer)
+        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error)

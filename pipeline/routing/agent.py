@@ -1,0 +1,82 @@
+"""The Faust agent. This is the only file, beside the transport, that knows Faust.
+
+The settings are those under which nothing is lost (measured; ``docs/decisions/0013-faust-on-whole-fetches.md``): an
+exception in a chunk ends the process with nothing of that chunk acknowledged, and so does a stop.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Any, cast
+
+import faust
+from faust.types import StreamT
+from mode.supervisors import CrashingSupervisor
+
+from pipeline.config import KafkaSettings, RouterSettings
+from pipeline.errors import Unavailable
+from pipeline.kafka.names import INGEST, ROUTER_GROUP
+from pipeline.routing.router import Router
+from pipeline.routing.security import broker_credentials
+from pipeline.routing.transport import SCHEME, Chunk, ChunkTopic
+
+STOP_TIMEOUT = 8.0
+"""Seconds that a stop may take. Leaving at once is safe: nothing that was not acknowledged is committed."""
+
+
+class RouterApp(faust.App):
+    """Keeps nothing on disk, so that the root file system may be read-only."""
+
+    def _create_directories(self) -> None:
+        pass
+
+
+def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router) -> faust.App:
+    """The Faust application: one agent on the ingest topic that hands whole fetches to `router`."""
+    app = RouterApp(
+        ROUTER_GROUP,
+        broker=[f"{SCHEME}://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
+        broker_credentials=broker_credentials(kafka),
+        Topic=ChunkTopic,
+        store="memory://",
+        web_enabled=False,
+        autodiscover=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        consumer_auto_offset_reset="earliest",
+        broker_commit_interval=settings.commit_interval,
+        broker_session_timeout=settings.session_timeout,
+        broker_heartbeat_interval=settings.session_timeout / 4,
+        broker_max_poll_records=settings.fetch_max_records,
+        consumer_max_fetch_size=1_048_576,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=2,
+        agent_supervisor=CrashingSupervisor,
+    )
+    ingest = app.topic(INGEST, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+    async def route(stream: StreamT[Any]) -> None:
+        async for event in cast(faust.Stream[Chunk], stream).noack().events():
+            await router.route(event.value)
+            event.ack()
+
+    app.agent(ingest, name="router")(route)
+    return app
+
+
+async def run_app(app: faust.App, stopping: asyncio.Event) -> None:
+    """Run until `stopping` is set.
+
+    Raises:
+        Unavailable: the agent gave up; what it had not acknowledged will be routed again.
+    """
+    await app.start()
+    waits = [asyncio.ensure_future(stopping.wait()), asyncio.ensure_future(app.wait_until_stopped())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(app.stop(), STOP_TIMEOUT)
+    if app.crash_reason is not None:
+        raise Unavailable(f"the router stopped: {app.crash_reason}") from app.crash_reason

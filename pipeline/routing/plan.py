@@ -1,0 +1,253 @@
+"""From decoded events to what the router writes: records to produce, claims and counters to keep. Pure.
+
+One `Planner` serves one chunk. Events are decided in order, and each sees what the ones before it claimed and counted.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from pipeline.catalogue.model import Catalogue
+from pipeline.config import RouterSettings
+from pipeline.events.codec import Codec
+from pipeline.events.ids import notification_id
+from pipeline.events.records import (
+    ChannelDecision,
+    Decision,
+    Deferred,
+    DeliveryStatus,
+    Dispatch,
+    NotificationRequested,
+)
+from pipeline.events.vocabulary import Channel, Kind, Origin, Priority, Reason, Status, Verdict
+from pipeline.kafka.names import DECISIONS, DEFERRED, DELIVERY_STATUS, Header, dispatch_topic
+from pipeline.kafka.producer import Headers, Record
+from pipeline.routing.caps import CapHistory
+from pipeline.routing.claims import StoredClaim, next_claim, read_claim
+from pipeline.routing.decide import decide
+from pipeline.routing.ruling import ChannelRuling, Ruling
+from pipeline.users.snapshot import UserSnapshot
+
+STATUS_OF = {
+    Verdict.SUPPRESS: Status.SUPPRESSED,
+    Verdict.DEFER: Status.DEFERRED,
+    Verdict.DIGEST: Status.DIGESTED,
+    Verdict.EXPIRE: Status.EXPIRED,
+    Verdict.CANCEL: Status.CANCELLED,
+}
+"""The status record that goes with a verdict. A dispatch gets its own from the worker; a duplicate gets none."""
+
+_TOPICS = {(channel, priority): dispatch_topic(channel, priority) for channel in Channel for priority in Priority}
+_json = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One decoded ingest record."""
+
+    partition: int
+    offset: int
+    event: NotificationRequested
+    body: bytes
+    data: dict[str, object]
+    origin: Origin
+    traceparent: bytes | None
+    trace_id: str
+
+    @property
+    def claim_key(self) -> tuple[str, str]:
+        return self.event.recipient_id, self.event.idempotency_key
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was read for a chunk. Claims are keyed by (recipient, idempotency key). Planning updates it in place."""
+
+    users: dict[str, UserSnapshot]
+    histories: dict[str, CapHistory]
+    claims: dict[tuple[str, str], StoredClaim | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """One event's ruling, and the moment it was made (for a record routed again: the first time)."""
+
+    incoming: Incoming
+    ruling: Ruling
+    decided_at: int
+
+
+class Planner:
+    """Decides the events of one chunk and collects what follows from them.
+
+    `records` are to be produced; `claims` and `cancels` are to be stored *before* that; changed histories are in
+    `known.histories`.
+    """
+
+    def __init__(self, catalogue: Catalogue, settings: RouterSettings, codec: Codec, known: Known) -> None:
+        self._catalogue = catalogue
+        self._unknown_types = settings.unknown_types
+        self._codec = codec
+        self._known = known
+        self.records: list[Record] = []
+        self.claims: dict[tuple[str, str], StoredClaim] = {}
+        self.cancels: list[tuple[str, str]] = []
+        self.routed: list[Routed] = []
+
+    def add(self, incoming: Incoming, now: int) -> None:
+        """Decide one event at `now` (ms).
+
+        Raises:
+            MalformedRecord: the catalogue refuses the event (unknown type, data against its schema).
+        """
+        event, known = incoming.event, self._known
+        stored = known.claims[incoming.claim_key]
+        claim = read_claim(stored, incoming.partition, incoming.offset, incoming.origin)
+        if claim.earlier and stored:
+            now = stored.decided_at
+        ruling = decide(
+            event,
+            incoming.data,
+            known.users[event.recipient_id],
+            known.histories[event.recipient_id],
+            claim,
+            self._catalogue,
+            now,
+            incoming.origin,
+            self._unknown_types,
+        )
+        self._claim(incoming, ruling, stored, now)
+        routed = Routed(incoming, ruling, now)
+        self.routed.append(routed)
+        self._emit(routed)
+
+    def _claim(self, incoming: Incoming, ruling: Ruling, stored: StoredClaim | None, now: int) -> None:
+        claim = next_claim(stored, ruling, incoming.partition, incoming.offset, incoming.origin, now)
+        if claim is not None:
+            self._known.claims[incoming.claim_key] = self.claims[incoming.claim_key] = claim
+        if ruling.kind is Kind.CANCEL:
+            self.cancels.append(incoming.claim_key)
+
+    def _emit(self, routed: Routed) -> None:
+        incoming, ruling = routed.incoming, routed.ruling
+        key = incoming.event.recipient_id.encode()
+        headers: Headers | None = (
+            [(Header.TRACEPARENT, incoming.traceparent)] if incoming.traceparent is not None else None
+        )
+        for channel in ruling.channels:
+            if channel.verdict is Verdict.DISPATCH:
+                value = self._codec.encode_dispatch(self._dispatch(routed, channel), incoming.body)
+                self.records.append(Record(_TOPICS[channel.channel, ruling.priority], key, value, headers))
+                continue
+            if channel.verdict is Verdict.DEFER:
+                value = self._codec.encode_deferred(self._deferred(routed, channel), incoming.body)
+                self.records.append(Record(DEFERRED, key, value, headers))
+            if channel.verdict in STATUS_OF:
+                status = self._status(routed, STATUS_OF[channel.verdict], channel.reason, channel.rule, channel)
+                self.records.append(Record(DELIVERY_STATUS, key, self._codec.encode_status(status), headers))
+        if ruling.unrouted is not None:
+            status = self._status(routed, Status.SUPPRESSED, ruling.unrouted, ruling.unrouted, None)
+            self.records.append(Record(DELIVERY_STATUS, key, self._codec.encode_status(status), headers))
+        value = self._codec.encode_decision(self._decision(routed))
+        self.records.append(Record(DECISIONS, key, value, headers))
+
+    def _dispatch(self, routed: Routed, channel: ChannelRuling) -> Dispatch:
+        incoming, ruling = routed.incoming, routed.ruling
+        return Dispatch(
+            notification_id=channel.notification_id,
+            channel=channel.channel,
+            priority=ruling.priority,
+            category=ruling.category,
+            stream=ruling.stream,
+            template=channel.template,
+            collapse_key=ruling.collapse_key,
+            expires_at=ruling.expires_at,
+            rule=channel.rule,
+            policy_version=self._catalogue.policy_version,
+            decided_at=routed.decided_at,
+            origin=incoming.origin,
+            trace_id=incoming.trace_id,
+            event=incoming.event,
+        )
+
+    def _deferred(self, routed: Routed, channel: ChannelRuling) -> Deferred:
+        incoming, ruling = routed.incoming, routed.ruling
+        assert channel.until is not None, "a deferral says until when"
+        return Deferred(
+            notification_id=channel.notification_id,
+            channel=channel.channel,
+            priority=ruling.priority,
+            category=ruling.category,
+            until=channel.until,
+            reason=channel.reason,
+            rule=channel.rule,
+            policy_version=self._catalogue.policy_version,
+            deferred_at=routed.decided_at,
+            stage="router",
+            attempts=0,
+            trace_id=incoming.trace_id,
+            event=incoming.event,
+        )
+
+    def _status(
+        self, routed: Routed, status: Status, reason: Reason, rule: str, channel: ChannelRuling | None
+    ) -> DeliveryStatus:
+        incoming, ruling = routed.incoming, routed.ruling
+        event = incoming.event
+        return DeliveryStatus(
+            notification_id=channel.notification_id
+            if channel
+            else notification_id(event.idempotency_key, event.recipient_id, ""),
+            event_id=event.event_id,
+            idempotency_key=event.idempotency_key,
+            recipient_id=event.recipient_id,
+            event_type=event.event_type,
+            category=ruling.category,
+            source=event.source,
+            channel=channel.channel if channel else None,
+            priority=ruling.priority,
+            status=status,
+            reason=reason,
+            rule=rule,
+            policy_version=self._catalogue.policy_version,
+            provider="",
+            provider_message_id="",
+            attempt=0,
+            in_doubt=False,
+            occurred_at=routed.decided_at,
+            created_at=event.created_at,
+            trace_id=incoming.trace_id,
+        )
+
+    def _decision(self, routed: Routed) -> Decision:
+        incoming, ruling = routed.incoming, routed.ruling
+        event = incoming.event
+        return Decision(
+            event_id=event.event_id,
+            idempotency_key=event.idempotency_key,
+            recipient_id=event.recipient_id,
+            event_type=event.event_type,
+            category=ruling.category,
+            source=event.source,
+            kind=ruling.kind,
+            priority=ruling.priority,
+            policy_version=self._catalogue.policy_version,
+            decided_at=routed.decided_at,
+            origin=incoming.origin,
+            partition=incoming.partition,
+            offset=incoming.offset,
+            trace_id=incoming.trace_id,
+            channels=[
+                ChannelDecision(
+                    channel=c.channel,
+                    verdict=c.verdict,
+                    reason=c.reason,
+                    rule=c.rule,
+                    notification_id=c.notification_id,
+                    until=c.until,
+                    inputs=_json(c.inputs).decode() if c.inputs else "{}",
+                )
+                for c in ruling.channels
+            ],
+            inputs=_json(ruling.inputs).decode() if ruling.inputs else "{}",
+        )

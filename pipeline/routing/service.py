@@ -1,0 +1,57 @@
+"""``pipeline router``: wires the router to its servers and runs it."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from pipeline.catalogue.loader import load_catalogue
+from pipeline.events.codec import Codec
+from pipeline.events.registry import open_book
+from pipeline.kafka.client import producer_config
+from pipeline.kafka.names import ALL_TOPICS
+from pipeline.kafka.presence import wait_for_topics
+from pipeline.kafka.producer import AsyncProducer
+from pipeline.observability.lag import sample_lag
+from pipeline.routing.agent import make_app, run_app
+from pipeline.routing.router import Router
+from pipeline.routing.state import RouterState
+from pipeline.runtime import Background, Runtime, unless_stopped
+from pipeline.storage.postgres import open_pool
+from pipeline.storage.redis import open_redis
+from pipeline.users.directory import UserDirectory
+from pipeline.users.invalidation import InvalidationListener
+
+
+async def serve_router(runtime: Runtime) -> None:
+    """Route until told to stop.
+
+    Raises:
+        ConfigurationError: a setting or the catalogue is wrong.
+        Unavailable: the router gave up on a chunk; nothing of it was acknowledged.
+    """
+    settings, health, metrics = runtime.settings, runtime.health, runtime.metrics
+    catalogue = load_catalogue(settings.catalogue.path)
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(open_redis(settings.redis))
+        pool = await stack.enter_async_context(await open_pool(settings.postgres))
+        directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl, metrics=metrics)
+        background = await stack.enter_async_context(Background())
+        await unless_stopped(runtime.stopping, wait_for_topics(settings.kafka, ALL_TOPICS, health))
+        if runtime.stopping.is_set():
+            return
+        book = await open_book(settings.kafka)
+        producer = await stack.enter_async_context(AsyncProducer(producer_config(settings.kafka)))
+        router = Router(
+            settings=settings.router,
+            catalogue=catalogue,
+            book=book,
+            codec=Codec.open(book),
+            state=RouterState(redis, directory, settings.router),
+            producer=producer,
+            health=health,
+            metrics=metrics,
+        )
+        background.start(
+            InvalidationListener(settings.postgres, directory, health, ttl=settings.router.snapshot_ttl).run()
+        )
+        background.start(sample_lag(settings.kafka, metrics, health))
+        await run_app(make_app(settings.kafka, settings.router, router), runtime.stopping)

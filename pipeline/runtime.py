@@ -1,0 +1,109 @@
+"""What every service does around its work: event loop, logs, signals, health, metrics."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TypeVar
+
+import uvloop
+
+from pipeline.config import Settings
+from pipeline.observability.health import Health
+from pipeline.observability.http import serve_health
+from pipeline.observability.logging import setup_logging
+from pipeline.observability.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+HURRIED_EXIT = 130
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a service is given. It works until `stopping` is set, then finishes what is in flight and returns."""
+
+    settings: Settings
+    health: Health
+    metrics: Metrics
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Service = Callable[[Runtime], Awaitable[None]]
+
+
+def run_service(name: str, settings: Settings, service: Service) -> None:
+    """Run one service until SIGTERM or Ctrl-C. A second signal ends the process at once, which loses nothing.
+
+    Raises:
+        PipelineError: the service cannot go on; the text says why and what to change.
+    """
+    setup_logging(settings.log, name)
+    uvloop.run(_run(name, settings, service))
+
+
+async def _run(name: str, settings: Settings, service: Service) -> None:
+    runtime = Runtime(settings, Health("service"), Metrics())
+    _obey_signals(runtime.stopping)
+    async with serve_health(settings.http, runtime.health, runtime.metrics):
+        runtime.health.set("service", ok=True)
+        await service(runtime)
+    logger.info("%s stopped", name)
+
+
+def _obey_signals(stopping: asyncio.Event) -> None:
+    def obey() -> None:
+        if stopping.is_set():
+            os._exit(HURRIED_EXIT)
+        logger.info("stopping")
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, obey)
+
+
+class Background:
+    """Tasks that run beside a service's work and end with it. Use as an async context manager."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def start(self, work: Coroutine[None, None, None]) -> None:
+        """Run `work`; should it fail, that is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("a background task failed", exc_info=error)
+
+
+async def unless_stopped(stopping: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:
+    """The result of `work`, or None if `stopping` was set before it was there; then `work` is cancelled."""
+    task = asyncio.ensure_future(work)
+    stop = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return None

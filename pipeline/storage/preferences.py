@@ -1,0 +1,68 @@
+"""The rows of ``user_notification_preferences``."""
+
+from collections.abc import Sequence
+from datetime import time
+
+from pipeline.storage.changes import OnChange
+from pipeline.storage.postgres import Connection, Pool, reachable
+from pipeline.storage.scripts import sql
+from pipeline.users.snapshot import PreferenceRow
+
+
+class Preferences:
+    """Reads and writes preference rows. All raise `Unavailable` when PostgreSQL is away."""
+
+    def __init__(self, pool: Pool, on_change: OnChange) -> None:
+        self._pool = pool
+        self._on_change = on_change
+
+    async def get(self, user_id: str) -> list[PreferenceRow]:
+        with reachable():
+            rows = await self._pool.fetch(sql("get_preferences"), user_id)
+        return [
+            PreferenceRow(
+                channel=row["channel"],
+                notif_type=row["notif_type"],
+                enabled=row["enabled"],
+                quiet_start=seconds_of_day(row["quiet_start"]),
+                quiet_end=seconds_of_day(row["quiet_end"]),
+                timezone=row["timezone"],
+            )
+            for row in rows
+        ]
+
+    async def set(self, user_id: str, rows: Sequence[PreferenceRow]) -> None:
+        """Create or replace these rows, each channel × type at most once; others stay."""
+        with reachable():
+            await put_preferences(self._pool, [(user_id, row) for row in rows])
+        await self._on_change([user_id])
+
+
+async def put_preferences(connection: Connection | Pool, rows: Sequence[tuple[str, PreferenceRow]]) -> None:
+    """Create or replace rows of users by id, each user × channel × type at most once."""
+    await connection.execute(
+        sql("put_preferences"),
+        [user_id for user_id, _ in rows],
+        [row.channel for _, row in rows],
+        [row.notif_type for _, row in rows],
+        [row.enabled for _, row in rows],
+        [time_of_day(row.quiet_start) for _, row in rows],
+        [time_of_day(row.quiet_end) for _, row in rows],
+        [row.timezone for _, row in rows],
+    )
+
+
+def time_of_day(seconds: int | None) -> time | None:
+    """Seconds since midnight as a time.
+
+    Raises:
+        ValueError: not within 0 and 86,399.
+    """
+    if seconds is None:
+        return None
+    minutes, second = divmod(seconds, 60)
+    return time(*divmod(minutes, 60), second)
+
+
+def seconds_of_day(moment: time | None) -> int | None:
+    return None if moment is None else moment.hour * 3600 + moment.minute * 60 + moment.second

@@ -1,0 +1,30 @@
+"""The repositories that write what snapshots show, over one pool."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from pipeline.storage.changes import OnChange
+from pipeline.storage.devices import DeviceRegistry
+from pipeline.storage.postgres import Pool
+from pipeline.storage.preferences import Preferences
+from pipeline.storage.suppressions import Suppressions
+from pipeline.storage.users import Users
+
+
+@dataclass(frozen=True, slots=True)
+class Repositories:
+    """Each tells `on_change` whose snapshot it changed."""
+
+    users: Users
+    preferences: Preferences
+    devices: DeviceRegistry
+    suppressions: Suppressions
+
+    @classmethod
+    def over(cls, pool: Pool, on_change: OnChange) -> Self:
+        return cls(
+            Users(pool, on_change),
+            Preferences(pool, on_change),
+            DeviceRegistry(pool, on_change),
+            Suppressions(pool, on_change),
+        )

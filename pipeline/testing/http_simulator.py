@@ -1,0 +1,142 @@
+"""What the HTTP simulators share: a local server that carries out a `Script`."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from pipeline.testing.behaviour import Fault, Script
+from pipeline.testing.received import Received
+
+SILENCE = 600.0
+"""Seconds that a request without an answer is kept open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer in full."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Invalid(Exception):
+    """The request is not one that the provider would take; `reply` is what it answers."""
+
+    def __init__(self, what: str, reply: Reply) -> None:
+        super().__init__(what)
+        self.what = what
+        self.reply = reply
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request that the provider would take."""
+
+    notification_id: str
+    recipient: str
+    reply: Reply
+
+
+class HttpSimulator(ABC):
+    """One provider's API on a free local port. Use as an async context manager, or `start` and `close` it."""
+
+    def __init__(self, script: Script | None = None) -> None:
+        self.script = script or Script()
+        self.received = Received()
+        self.base_url = ""
+        self._replies: deque[Reply] = deque()
+        self._runner: web.ServerRunner | None = None
+        self._closing = asyncio.Event()
+
+    def answer_next(self, *replies: Reply) -> None:
+        """The next valid requests get these answers, in order, and are not accepted."""
+        self._replies.extend(replies)
+
+    async def start(self) -> None:
+        """Listen on a free port of 127.0.0.1."""
+        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        host, port = self._runner.addresses[0][:2]
+        self.base_url = f"http://{host}:{port}"
+
+    async def close(self) -> None:
+        self._closing.set()
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @abstractmethod
+    def accept(self, request: web.BaseRequest, body: bytes) -> Accepted:
+        """Check a request.
+
+        Raises:
+            Invalid: the provider would refuse it.
+        """
+
+    @abstractmethod
+    def refusal(self, fault: Fault) -> Reply:
+        """The provider's words for a fault that has an answer."""
+
+    async def other(self, request: web.BaseRequest, body: bytes) -> Reply | None:  # noqa: ARG002 - for subclasses
+        """Answer what is not a message; None: it is one."""
+        return None
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        reply = await self._answer(request, await request.read())
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+    async def _answer(self, request: web.BaseRequest, body: bytes) -> Reply:
+        if other := await self.other(request, body):
+            return other
+        try:
+            accepted = self.accept(request, body)
+        except Invalid as invalid:
+            self.received.refuse(invalid.what)
+            return invalid.reply
+        if delay := self.script.delay():
+            await asyncio.sleep(delay)
+        if self._replies:
+            self.received.refuse("scripted")
+            return self._replies.popleft()
+        return await self._carry_out(self.script.fault(), accepted, request)
+
+    async def _carry_out(self, fault: Fault | None, accepted: Accepted, request: web.BaseRequest) -> Reply:
+        match fault:
+            case None | Fault.RESET_AFTER | Fault.NO_ANSWER:
+                self.received.accept(accepted.notification_id, accepted.recipient)
+            case _:
+                self.received.refuse(fault)
+        match fault:
+            case None:
+                return accepted.reply
+            case Fault.RESET_BEFORE | Fault.RESET_AFTER:
+                if request.transport:
+                    request.transport.abort()
+                return accepted.reply
+            case Fault.NO_ANSWER:
+                await self._keep_silent()
+                return accepted.reply
+            case _:
+                return self.refusal(fault)
+
+    async def _keep_silent(self) -> None:
+        try:
+            await asyncio.wait_for(self._closing.wait(), SILENCE)
+        except TimeoutError:
+            return

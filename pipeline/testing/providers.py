@@ -1,0 +1,81 @@
+"""All simulators together, and the settings that point a pipeline at them."""
+
+import tempfile
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pipeline.events.vocabulary import Channel
+from pipeline.testing.behaviour import Behaviour, Script
+from pipeline.testing.fcm import PROJECT, FcmSimulator
+from pipeline.testing.received import Received
+from pipeline.testing.smtp import SmtpSimulator
+from pipeline.testing.twilio import TwilioSimulator
+
+
+class Providers:
+    """FCM, a mail relay and Twilio on free local ports. Use as an async context manager."""
+
+    def __init__(self, behaviour: Behaviour | None = None, seed: int = 0) -> None:
+        self.fcm = FcmSimulator(Script(behaviour, seed))
+        self.smtp = SmtpSimulator(Script(behaviour, seed + 1))
+        self.twilio = TwilioSimulator(Script(behaviour, seed + 2))
+        self._folder = Path()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="simulated-providers-"))
+        for simulator in (self.fcm, self.smtp, self.twilio):
+            await self._stack.enter_async_context(simulator)
+        self._folder = Path(folder)
+        self.fcm.write_service_account(self._service_account)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables that point ``pipeline`` at the simulators."""
+        return {
+            "PIPELINE_PROVIDERS__FCM__BASE_URL": self.fcm.base_url,
+            "PIPELINE_PROVIDERS__FCM__PROJECT_ID": PROJECT,
+            "PIPELINE_PROVIDERS__FCM__SERVICE_ACCOUNT": str(self._service_account),
+            "PIPELINE_PROVIDERS__SMTP__BASE_URL": self.smtp.base_url,
+            "PIPELINE_PROVIDERS__TWILIO__BASE_URL": self.twilio.base_url,
+            "PIPELINE_PROVIDERS__TWILIO__ACCOUNT_SID": self.twilio.account_sid,
+            "PIPELINE_PROVIDERS__TWILIO__AUTH_TOKEN": self.twilio.auth_token,
+            "PIPELINE_PROVIDERS__TWILIO__FROM_NUMBER": self.twilio.from_number,
+        }
+
+    def received(self) -> dict[str, Counter[str]]:
+        """For each channel, how often each notification was accepted (over all devices of its user)."""
+        return {channel: records.by_notification() for channel, records in self.records().items()}
+
+    def records(self) -> dict[str, Received]:
+        """What each channel's simulator received."""
+        return {
+            Channel.PUSH: self.fcm.received,
+            Channel.EMAIL: self.smtp.received,
+            Channel.SMS: self.twilio.received,
+        }
+
+    def behave(self, channel: Channel, behaviour: Behaviour) -> None:
+        """Change how one channel's simulator behaves from now on.
+
+        Raises:
+            KeyError: the channel has no provider.
+        """
+        scripts = {
+            Channel.PUSH: self.fcm.script,
+            Channel.EMAIL: self.smtp.script,
+            Channel.SMS: self.twilio.script,
+        }
+        scripts[channel].behaviour = behaviour
+
+    @property
+    def _service_account(self) -> Path:
+        return self._folder / "service-account.json"

@@ -1,0 +1,52 @@
+"""What a simulator received, in bounded memory."""
+
+from collections import Counter, OrderedDict
+
+MAX_NOTIFICATIONS = 500_000
+"""Notifications whose acceptances are remembered one by one; older ones stay in the totals."""
+
+
+class Received:
+    """Counts accepted requests by notification and recipient, and refused ones by what was wrong with them."""
+
+    def __init__(self, limit: int = MAX_NOTIFICATIONS) -> None:
+        self.accepted = 0
+        self.duplicates = 0
+        """Acceptances beyond the first for the same notification and the same recipient."""
+        self.refused: Counter[str] = Counter()
+        self._limit = limit
+        self._recipients: OrderedDict[str, Counter[int]] = OrderedDict()
+
+    def accept(self, notification_id: str, recipient: str) -> None:
+        """Count one acceptance; `recipient` (a token, an address) is kept as a hash only."""
+        self.accepted += 1
+        recipients = self._recipients.get(notification_id)
+        if recipients is None:
+            recipients = self._recipients[notification_id] = Counter()
+            if len(self._recipients) > self._limit:
+                self._recipients.popitem(last=False)
+        key = hash(recipient)
+        self.duplicates += recipients[key] > 0
+        recipients[key] += 1
+
+    def refuse(self, why: str) -> None:
+        self.refused[why] += 1
+
+    def by_notification(self) -> Counter[str]:
+        """Acceptances of each notification, over all its recipients."""
+        return Counter({notification: recipients.total() for notification, recipients in self._recipients.items()})
+
+    def summary(self) -> dict[str, object]:
+        """Totals, for JSON."""
+        return {
+            "accepted": self.accepted,
+            "notifications": len(self._recipients),
+            "duplicates": self.duplicates,
+            "refused": dict(self.refused),
+        }
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.accepted = self.duplicates = 0
+        self.refused.clear()
+        self._recipients.clear()

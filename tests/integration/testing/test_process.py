@@ -1,0 +1,72 @@
+"""The simulators as a process of their own, as the demo runs them."""
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from pipeline.channels.mime import MailContent, build_mail, parse_sender
+from pipeline.config import PREFIX, Settings
+from pipeline.providers.base import Outcome
+from pipeline.providers.fcm import Fcm
+from pipeline.providers.fcm_message import PushMessage, device_body, open_body
+from pipeline.providers.smtp import Mail, Smtp
+from pipeline.testing.__main__ import CONTROL_VARIABLE
+
+
+@pytest.fixture
+async def environment(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[dict[str, str]]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pipeline.testing", "--seed", "3"), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    environment: dict[str, str] = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    yield environment
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert not Path(environment["PIPELINE_PROVIDERS__FCM__SERVICE_ACCOUNT"]).exists()
+
+
+async def test_the_printed_environment_is_all_that_a_pipeline_needs(environment: dict[str, str]) -> None:
+    settings = Settings.load().providers
+    assert settings.fcm.service_account
+    assert stat.S_IMODE(settings.fcm.service_account.stat().st_mode) == 0o600
+    sender = parse_sender("Shop <shop@example.com>")
+    assert sender
+    content = MailContent("ada@example.com", "Grüße", "Text", "<p>HTML</p>", "n2", 1_771_840_800.0)
+    smtp, fcm = Smtp(settings.smtp, timeout=5), Fcm(settings.fcm, timeout=5)
+    await fcm.start()
+    push = open_body(PushMessage("n1", "order.shipped", "Title", "Body", True, None, None, None))
+    assert (await fcm.send(device_body(push, "device"))).outcome is Outcome.ACCEPTED
+    mail = Mail(sender.address, content.recipient, build_mail(sender, content))
+    assert (await smtp.send(mail)).outcome is Outcome.ACCEPTED
+
+    control = environment[CONTROL_VARIABLE]
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{control}/_control/received?ids=1") as response:
+            received = await response.json()
+        assert received["push"]["ids"] == {"n1": 1}
+        assert received["email"]["ids"] == {"n2": 1}
+        assert received["sms"]["accepted"] == 0
+        async with session.get(f"{control}/_control/last-mail") as response:
+            shown = await response.json()
+        assert (shown["headers"]["Subject"], shown["text"], shown["html"]) == ("Grüße", "Text", "<p>HTML</p>")
+        change = {"channel": "push", "behaviour": {"faults": {"unavailable": 1.0}}}
+        async with session.post(f"{control}/_control/behaviour", json=change) as response:
+            assert response.status == 200
+        assert (await fcm.send(device_body(push, "device"))).outcome is Outcome.TRANSIENT
+        for wrong in ({"behaviour": {"typo": 1}}, {"behaviour": {}, "channel": "in_app"}):
+            async with session.post(f"{control}/_control/behaviour", json=wrong) as response:
+                assert response.status == 400
+    await asyncio.gather(fcm.close(), smtp.close())

@@ -1,0 +1,124 @@
+"""`settle` is the rule of the accounts: every unit is in exactly one state, whatever the topics hold."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.accounts.facts import DECIDED, Fact, Saying
+from pipeline.accounts.settle import State, Unit, settle
+from pipeline.events.vocabulary import TERMINAL, Status, Verdict
+from pipeline.kafka.names import ROUTER_GROUP
+
+UNIT = "7f3c7a52-1111-5222-8333-abcdefabcdef"
+
+
+def decided(verdict: Verdict, at: int = 0) -> Fact:
+    return Fact(UNIT, DECIDED, Saying(verdict, "allowed", "push", "high", False), at, at)
+
+
+def told(status: Status, offset: int, *, at: int | None = None, in_doubt: bool = False) -> Fact:
+    said = Saying(status, "accepted", "push", "high", in_doubt)
+    return Fact(UNIT, offset, said, offset if at is None else at, 0)
+
+
+def after_dispatch(*statuses: Status) -> Unit:
+    return settle([decided(Verdict.DISPATCH), *(told(status, i) for i, status in enumerate(statuses))])
+
+
+decisions = st.builds(decided, st.sampled_from(Verdict), st.integers(0, 9))
+statuses = st.builds(told, st.sampled_from(Status), st.integers(0, 1000), at=st.integers(0, 9), in_doubt=st.booleans())
+histories = st.tuples(
+    st.lists(decisions, max_size=4), st.lists(statuses, max_size=8, unique_by=lambda f: f.offset)
+).filter(lambda h: bool(h[0] or h[1]))
+
+
+@given(histories, st.randoms())
+def test_the_order_of_reading_does_not_matter(history: tuple[list[Fact], list[Fact]], rng: random.Random) -> None:
+    facts = [*history[0], *history[1]]
+    shuffled = facts[:]
+    rng.shuffle(shuffled)
+    assert settle(shuffled) == settle(facts)
+
+
+@given(histories)
+def test_accepted_means_decided_and_not_only_as_a_duplicate(history: tuple[list[Fact], list[Fact]]) -> None:
+    accepted = any(f.said.word != Verdict.DUPLICATE for f in history[0])
+    state = settle([*history[0], *history[1]]).state
+    assert (state in (State.TERMINAL, State.WAITING, State.IN_FLIGHT)) == accepted
+    assert (state is State.UNKNOWN) == (not accepted and bool(history[1]))
+
+
+@given(histories)
+def test_terminal_means_that_a_terminal_outcome_was_told(history: tuple[list[Fact], list[Fact]]) -> None:
+    unit = settle([*history[0], *history[1]])
+    if unit.state in (State.TERMINAL, State.WAITING, State.IN_FLIGHT):
+        assert (unit.state is State.TERMINAL) == any(f.said.word in TERMINAL for f in history[1])
+
+
+@given(histories, st.data())
+def test_a_record_written_again_changes_nothing_but_the_count_of_repeats(
+    history: tuple[list[Fact], list[Fact]], data: st.DataObject
+) -> None:
+    if not history[1]:
+        return
+    again = data.draw(st.sampled_from(history[1]))._replace(offset=2000)
+    before, after = settle([*history[0], *history[1]]), settle([*history[0], *history[1], again])
+    assert after == before._replace(repeated=before.repeated + 1)
+
+
+@given(histories)
+def test_a_decision_written_again_changes_nothing(history: tuple[list[Fact], list[Fact]]) -> None:
+    facts = [*history[0], *history[1]]
+    assert settle([*facts, *history[0]]) == settle(facts)
+
+
+@given(histories)
+def test_every_sent_after_the_first_is_a_duplicate_of_one_kind(history: tuple[list[Fact], list[Fact]]) -> None:
+    unit = settle([*history[0], *history[1]])
+    moments = {f.occurred_at for f in history[1] if f.said.word == Status.SENT}
+    assert unit.duplicates_flagged + unit.duplicates_unflagged == max(0, len(moments) - 1)
+
+
+def test_a_second_terminal_outcome_of_another_kind_is_a_conflict() -> None:
+    assert after_dispatch(Status.SENT, Status.FAILED).conflicting
+    assert not after_dispatch(Status.SENT, Status.SENT).conflicting
+    assert not after_dispatch(Status.SENT, Status.OPENED, Status.BOUNCED).conflicting
+
+
+def test_a_second_send_is_excused_only_by_its_flag() -> None:
+    first, flagged, bare = (
+        told(Status.SENT, 1),
+        told(Status.SENT, 2, in_doubt=True),
+        told(Status.SENT, 3),
+    )
+    excused = settle([decided(Verdict.DISPATCH), first, flagged])
+    assert (excused.duplicates_flagged, excused.duplicates_unflagged) == (1, 0)
+    blind = settle([decided(Verdict.DISPATCH), first, bare])
+    assert (blind.duplicates_flagged, blind.duplicates_unflagged) == (0, 1)
+
+
+def test_a_wait_ends_when_it_moves_on() -> None:
+    assert after_dispatch(Status.DEFERRED).state is State.WAITING
+    assert after_dispatch(Status.DEFERRED, Status.RELEASED).state is State.IN_FLIGHT
+    assert after_dispatch(Status.DEFERRED, Status.RELEASED, Status.DEFERRED).state is State.WAITING
+    assert after_dispatch(Status.DEAD_LETTERED).state is State.WAITING
+    assert after_dispatch(Status.DEAD_LETTERED, Status.REPLAYED).state is State.IN_FLIGHT
+    assert after_dispatch(Status.DEAD_LETTERED, Status.FAILED).state is State.TERMINAL
+
+
+def test_what_is_in_flight_is_held_by_the_group_that_the_last_decision_names() -> None:
+    assert after_dispatch().holder == "notification-push-high"
+    assert settle([decided(Verdict.SUPPRESS)]).holder == ROUTER_GROUP
+    deferred_then_dispatched = [decided(Verdict.DEFER, at=1), told(Status.RELEASED, 5), decided(Verdict.DISPATCH, at=9)]
+    assert settle(deferred_then_dispatched).holder == "notification-push-high"
+
+
+def test_an_outcome_that_nobody_decided_is_unknown() -> None:
+    assert settle([told(Status.SENT, 1)]).state is State.UNKNOWN
+    assert settle([decided(Verdict.DUPLICATE), told(Status.SENT, 1)]).state is State.UNKNOWN
+
+
+def test_a_duplicate_is_no_unit_of_its_own() -> None:
+    assert settle([decided(Verdict.DUPLICATE)]).state is State.DUPLICATE
+    assert settle([decided(Verdict.DISPATCH), decided(Verdict.DUPLICATE)]).state is State.IN_FLIGHT

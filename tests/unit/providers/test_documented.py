@@ -1,0 +1,25 @@
+"""docs/providers.md lists every row of every error table, with its outcome."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.providers import fcm, smtp_table, twilio
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "providers.md").read_text("utf-8")
+TABLES = {
+    "FCM": fcm.ERROR_CODES | {str(status): row for status, row in fcm.STATUSES.items()},
+    "SMTP": smtp_table.ENHANCED | {str(code): row for code, row in smtp_table.BASIC.items()},
+    "Twilio": {str(code): row for code, row in (twilio.ERROR_CODES | twilio.STATUSES).items()},
+}
+
+
+@pytest.mark.parametrize("provider", TABLES)
+def test_the_documented_table_is_the_one_in_force(provider: str) -> None:
+    section = DOCUMENT.partition(f"\n## {provider}")[2].partition("\n## ")[0]
+    rows = {}
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            codes, outcome = line.split("|")[1:3]
+            rows |= {code.strip(" `"): outcome.strip() for code in codes.split(",")}
+    assert rows == {code: row.outcome.name for code, row in TABLES[provider].items()}
