@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its __all__
 
 from pipeline.config import KafkaSettings
 from pipeline.embedded.line import PARTITIONS, Line, Plan, open_line

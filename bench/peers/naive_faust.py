@@ -22,7 +22,7 @@ def make_app() -> faust.App:
         topic_allow_declare=False,
     )
 
-    def raw(name: str) -> TopicT[bytes]:
+    def raw(name: str) -> TopicT:
         return app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     ingest = raw(INGEST)

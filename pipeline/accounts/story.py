@@ -8,6 +8,7 @@ import msgspec
 
 from pipeline.accounts.facts import Fact, fact_of_status, facts_of_decision
 from pipeline.accounts.settle import settle
+from pipeline.accounts.take import open_codec
 from pipeline.config import Settings
 from pipeline.errors import MalformedRecord
 from pipeline.events.codec import Codec
@@ -55,7 +56,7 @@ def read_story(settings: Settings, event_id: str, recipient_id: str | None = Non
     Raises:
         Unavailable: Kafka or a topic is not there.
     """
-    codec = codec or Codec.open()
+    codec = codec or open_codec(settings.kafka)
     decisions: dict[tuple[int, int], Decision] = {}
     statuses: dict[tuple[str, str, int], tuple[DeliveryStatus, int]] = {}
     for value, _ in _mentions(settings, DECISIONS, event_id, recipient_id):

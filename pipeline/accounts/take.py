@@ -1,5 +1,6 @@
 """Takes the balance from a running cluster: reads the decisions and the delivery-status topic from end to end."""
 
+import asyncio
 from itertools import chain
 
 from confluent_kafka import Message
@@ -8,10 +9,11 @@ from pipeline.accounts.balance import Balance, Tally
 from pipeline.accounts.facts import Fact, event_of_decision, fact_of_status, facts_of_decision
 from pipeline.accounts.ledger import Ledger
 from pipeline.accounts.settle import settle
-from pipeline.config import Settings
+from pipeline.config import KafkaSettings, Settings
 from pipeline.errors import MalformedRecord
 from pipeline.events.codec import Codec
 from pipeline.events.records import Decision
+from pipeline.events.registry import open_book
 from pipeline.kafka.names import DECISIONS, DELIVERY_STATUS, INGEST_DLQ, ROUTER_GROUP
 from pipeline.kafka.reader import read_topics
 from pipeline.observability.lag import OffsetReader, Offsets
@@ -29,7 +31,7 @@ def take_balance(settings: Settings, codec: Codec | None = None) -> Balance:
     offsets = OffsetReader(settings.kafka)
     before = offsets.read()
     with Ledger() as ledger:
-        books = _Books(codec or Codec.open(), ledger)
+        books = _Books(codec or open_codec(settings.kafka), ledger)
         for topic in (DELIVERY_STATUS, DECISIONS):
             for batch in read_topics(settings.kafka, [topic]):
                 books.enter(batch)
@@ -44,6 +46,16 @@ def take_balance(settings: Settings, codec: Codec | None = None) -> Balance:
             unreadable=books.unreadable,
             lag={progress.group: progress.lag for progress in after.progress},
         )
+
+
+def open_codec(kafka: KafkaSettings) -> Codec:
+    """The codec that the settings ask for. Blocks, and may run in any thread that has no event loop.
+
+    Raises:
+        Unavailable: the schema registry cannot be reached.
+        ConfigurationError: it lacks a schema of ours.
+    """
+    return Codec.open(asyncio.run(open_book(kafka)))
 
 
 def _finished(group: str, before: Offsets, after: Offsets) -> bool:

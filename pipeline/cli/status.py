@@ -36,17 +36,18 @@ def tail(
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop at what is the end now.")] = False,
 ) -> None:
     """Print one line for each outcome of each notification; new ones as they come, until Ctrl-C."""
-    from pipeline.events.codec import Codec
+    from pipeline.accounts.take import open_codec
     from pipeline.kafka.names import DELIVERY_STATUS
     from pipeline.kafka.reader import Start, read_topics
 
     begin: Start = "earliest" if from_beginning else "latest"
     if since is not None:
         begin = int((time.time() - parse_duration(since)) * 1000)
-    decode = Codec.open().decode_status
+    kafka = Settings.load().kafka
+    decode = open_codec(kafka).decode_status
     key = recipient.encode() if recipient is not None else None
     show = to_json if as_json else to_text
-    batches = read_topics(Settings.load().kafka, [DELIVERY_STATUS], start=begin, follow=not until_end, key=key)
+    batches = read_topics(kafka, [DELIVERY_STATUS], start=begin, follow=not until_end, key=key)
     try:
         for batch in batches:
             read = (decode(message.value()) for message in batch)

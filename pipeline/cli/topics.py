@@ -1,11 +1,13 @@
 """``pipeline topics``: topics as code."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.config import Settings
+from pipeline.kafka.topology_files import load_topics
 from pipeline.kafka.topology_plan import APPLICABLE, Action, Change
 
 WIDTH = 160
@@ -83,3 +85,12 @@ def _table(changes: list[Change]) -> None:
     console.print(table)
     for action, note in dict.fromkeys((change.action, change.note) for change in changes if change.note):
         console.print(f"{action}: {note}", soft_wrap=True)
+
+
+@app.command()
+def docs(file: Annotated[Path, typer.Argument(help="The page, docs/topics.md.")]) -> None:
+    """Make the tables of the topics' page anew."""
+    from pipeline.events.schemas import SchemaBook
+    from pipeline.kafka.topics_page import render
+
+    file.write_text(render(file.read_text(), load_topics(), SchemaBook.from_lock().schema_of))

@@ -84,6 +84,11 @@ class Delivery:
         await self._engine.run(self._source, self._outbox.broken)
         await self._ledger.flush()
 
+    @property
+    def partitions(self) -> list[int]:
+        """Those that it reads now."""
+        return self._engine.partitions
+
     def stop(self) -> None:
         """Take nothing more, finish what is under way within the drain timeout, leave the group."""
         self._source.stop()

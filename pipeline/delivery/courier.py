@@ -92,6 +92,8 @@ class Courier:
 
     async def _closed(self, work: Work, found: Found) -> Parked | None:
         """It had ended before: it comes again, or its status was perhaps not written, or all is done."""
+        if self._ledger.is_closing(work.keys):
+            return self._look_again(work, LOOK_AGAIN)
         closed = decode_closed(found.body)
         if closed.final.status in WAITING and closed.progress.rank < work.rank:
             return await self._go_on(work, found, next_round(closed, work.rank))

@@ -51,6 +51,11 @@ class Engine:
         self._alarm: asyncio.TimerHandle | None = None
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def partitions(self) -> list[int]:
+        """Those that are ours now."""
+        return sorted(self._partitions)
+
     async def run(self, source: Source, broken: Awaitable[None]) -> None:
         """Deliver until the source ends; it ends by `Source.stop`.
 

@@ -91,6 +91,7 @@ class Ledger:
         self._lease = max(1, int(lease * 1000))
         self._moves: Coalescer[_Step, int] = Coalescer(self._make_moves)
         self._away = asyncio.Lock()
+        self._closing: set[str] = set()
         self._accounting: list[_Step] = []
         self._accounting_task: asyncio.Task[None] | None = None
 
@@ -111,7 +112,14 @@ class Ledger:
 
     async def close(self, keys: EntryKeys, found: State, body: bytes) -> bool:
         """To `done`, from our `sending` or from what `lease` found."""
-        return bool(await self._moves.call(_Step(keys[:1], _CLOSE[found] + body)))
+        closed = bool(await self._moves.call(_Step(keys[:1], _CLOSE[found] + body)))
+        if closed:
+            self._closing.add(keys.entry)
+        return closed
+
+    def is_closing(self, keys: EntryKeys) -> bool:
+        """Whether we closed it ourselves and its status is on its way: who finds it `done` need not write it again."""
+        return keys.entry in self._closing
 
     def account(self, keys: EntryKeys, waiting: bytes | None) -> None:
         """The status of what is done is acknowledged. `waiting` is the body to keep for a next round. Does not wait."""
@@ -129,10 +137,11 @@ class Ledger:
             await asyncio.sleep(ACCOUNTING_DELAY)
             steps, self._accounting = self._accounting, []
             await self._make_moves(steps)
+            self._closing.difference_update(step.keys[0] for step in steps)
 
     async def _make_moves(self, steps: list[_Step]) -> list[int]:
         keys = [key for step in steps for key in step.keys]
-        arguments = (self._token, self._retention, self._lease, *(step.move for step in steps))
+        arguments: list[str | int | bytes] = [self._token, self._retention, self._lease, *(s.move for s in steps)]
         return await self._patiently(lambda: self._move_script(keys=keys, args=arguments))
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:

@@ -10,18 +10,18 @@ import msgspec
 
 from pipeline.accounts.balance import Balance
 from pipeline.accounts.take import take_balance
+from pipeline.config import Settings
 from pipeline.demo.latency import Percentiles
 from pipeline.demo.observer import Observer
 from pipeline.demo.traffic import produce_burst, produce_paced
-from pipeline.config import Settings
 from pipeline.embedded.line import Line
 from pipeline.errors import Unavailable
 from pipeline.events.vocabulary import Channel
+from pipeline.storage.bulk import bulk_load
 from pipeline.storage.postgres import open_pool
 from pipeline.storage.redis import open_redis
 from pipeline.testing.control import CONTROL_VARIABLE
 from pipeline.testing.traffic import Traffic
-from pipeline.storage.bulk import bulk_load
 from pipeline.users.directory import UserDirectory
 from pipeline.users.synthetic import generate_users
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sys
 import time
 import urllib.error
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from pipeline.config import Settings
 from pipeline.embedded.processes import Child, Command
+from pipeline.embedded.servers import free_port
 from pipeline.embedded.stack import Stack
 from pipeline.errors import Unavailable
 from pipeline.events.vocabulary import Channel
@@ -32,6 +32,7 @@ class Plan:
 
     simulators: Sequence[str] | None = ()
     partitions: int = PARTITIONS
+    router: bool = True
     workers: Sequence[Channel] = tuple(Channel)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -88,18 +89,11 @@ def open_line(stack: Stack, plan: Plan, *, say: Say = lambda _text: None) -> Lin
     apply_topics(settings.kafka, partitions=plan.partitions, replication_factor=1)
     migrate(settings.postgres.dsn.get_secret_value())
     say("starting the router and a worker for each channel")
-    line.start("router", "router")
+    if plan.router:
+        line.start("router", "router")
     for channel in plan.workers:
         line.start(f"worker-{channel}", "worker", "--channel", channel)
     return line
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _defaults() -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Compiles an Avro schema and its msgspec struct into two Python functions: a reader and a writer.
 
 fastavro walks the schema again for every record. Unrolled into straight-line Python the same bytes are read and
-written in a third of the time (figures: ``docs/decisions/0002-avro-without-confluents-serializers.md``), and on the way words become
-members of their `StrEnum` and the limits that the schema states are checked (``minLength``, ``maxLength``,
-``minimum``, ``maximum`` on a field). fastavro remains the reference: property tests hold both to the same bytes.
+written in a third of the time, and on the way words become members of their `StrEnum` and the limits that the schema
+states are checked (``minLength``, ``maxLength``, ``minimum``, ``maximum`` on a field). fastavro remains the reference:
+property tests hold both to the same bytes. Figures: ``docs/decisions/0002-avro-without-confluents-serializers.md``.
 
 Supported is what ``avro/*.avsc`` uses: records, enums of at most 64 symbols, arrays, ``["null", X]``, string, int,
 long, boolean. Anything else fails when it is compiled. Logical types are ignored: times are integers, milliseconds.

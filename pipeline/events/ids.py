@@ -4,6 +4,8 @@ import hashlib
 import uuid
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "notifications").bytes
+_VARIANT = {digit: f"{int(digit, 16) & 3 | 8:x}" for digit in "0123456789abcdef"}
+"""The two variant bits of RFC 9562 set in a hexadecimal digit."""
 
 
 def notification_id(idempotency_key: str, recipient_id: str, channel: str) -> str:
@@ -14,8 +16,5 @@ def notification_id(idempotency_key: str, recipient_id: str, channel: str) -> st
     that ``("ab", "c")`` and ``("a", "bc")`` differ.
     """
     name = b"\xff".join((idempotency_key.encode(), recipient_id.encode(), channel.encode()))
-    digest = bytearray(hashlib.sha1(_NAMESPACE + name, usedforsecurity=False).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = hashlib.sha1(_NAMESPACE + name, usedforsecurity=False).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"

@@ -41,9 +41,7 @@ class _ReaderSource(Source):
             case "string":
                 self.string(depth, slot, target)
             case "enum":
-                members = slot.words or str
-                table = {2 * index: members(symbol) for index, symbol in enumerate(slot.avro["symbols"])}
-                self.add(depth, f"{target} = {self.constant(table)}[buffer[position]]", "position += 1")
+                self.enum(depth, slot, target)
             case "boolean":
                 self.add(depth, f"{target} = {self.constant({0: False, 1: True})}[buffer[position]]", "position += 1")
             case "long" | "int":
@@ -71,6 +69,13 @@ class _ReaderSource(Source):
         self.value(depth + 1, slot.some(), target, at)
         self.add(depth, "else:")
         self.add(depth + 1, "raise ValueError('is neither null nor a value')")
+
+    def enum(self, depth: int, slot: Slot, target: str) -> None:
+        symbols, member = slot.avro["symbols"], slot.words or str
+        if len(symbols) > 64:
+            raise NotImplementedError("an enum whose index has two bytes")
+        table = {2 * index: member(symbol) for index, symbol in enumerate(symbols)}
+        self.add(depth, f"{target} = {self.constant(table)}[buffer[position]]", "position += 1")
 
     def string(self, depth: int, slot: Slot, target: str) -> None:
         self.add(depth, "length = buffer[position]")

@@ -29,7 +29,7 @@ class Listener(Protocol):
         """Records of these partitions will come."""
 
     def received(self, records: Sequence[Inbound]) -> None:
-        """Records, in order for each partition. Each is given back by `pipeline.kafka.source.KafkaSource.give_back` once it is finished."""
+        """Records, in order for each partition. Each is given back (`KafkaSource.give_back`) once it is finished."""
 
     async def revoked(self, partitions: Sequence[int]) -> Offsets:
         """Finish what is under way within the drain timeout and start nothing; answers what may be committed."""

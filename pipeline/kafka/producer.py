@@ -64,13 +64,23 @@ class AsyncProducer:
         Raises:
             Unavailable: at least one was refused for good; which ones arrived is then unknown.
         """
-        batch = _Batch(len(records))
+        await self.acknowledged(await self.hand_over(records))
+
+    async def hand_over(self, records: Sequence[Record]) -> "Batch":
+        """Give all to the client, in order, waiting only where its buffer is full; then await `acknowledged`."""
+        batch = Batch(len(records))
         for record in records:
             while not self._produce(record, batch.delivered):
                 self._producer.poll(0)
                 await asyncio.sleep(POLL_INTERVAL)
+        self._producer.poll(0)
+        return batch
+
+    async def acknowledged(self, batch: "Batch") -> None:
+        """Wait for all acknowledgements of a batch. Raises as `send_all`."""
         while batch.left:
-            if not self._producer.poll(0) and batch.left:
+            self._producer.poll(0)
+            if batch.left:
                 await asyncio.sleep(POLL_INTERVAL)
         if batch.error is not None:
             raise Unavailable(f"Kafka refused a record: {batch.error.str()}")
@@ -111,8 +121,8 @@ class AsyncProducer:
             await asyncio.sleep(POLL_INTERVAL)
 
 
-class _Batch:
-    """Counts the deliveries of one `send_all`."""
+class Batch:
+    """Counts the deliveries of records that were handed over together."""
 
     __slots__ = ("error", "left")
 

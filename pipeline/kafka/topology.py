@@ -1,6 +1,5 @@
 """Topics as code, on a cluster: see what differs from ``topics/*.yaml`` and apply it."""
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
@@ -23,13 +22,14 @@ from pipeline.kafka.client import base_config
 from pipeline.kafka.names import ALL_TOPICS
 from pipeline.kafka.reach import METADATA_SECONDS, Reach
 from pipeline.kafka.topology_files import Topic, load_topics
-from pipeline.kafka.topology_plan import PREFIX, Action, Actual, Change, plan, resize
+from pipeline.kafka.topology_plan import APPLICABLE, PREFIX, Action, Actual, Change, plan, resize
 
 Answer = TypeVar("Answer")
 
 REQUEST_SECONDS = 30.0
 VISIBLE_SECONDS = 10.0
-"""How long a change may take until every client sees it."""
+"""How long a change may take until clients see it."""
+VISIBLE_POLL_SECONDS = 0.05
 
 
 def plan_topics(
@@ -59,7 +59,7 @@ def apply_topics(
 ) -> list[Change]:
     """Create what is missing, add partitions, change settings; returns every difference found, as planned.
 
-    Arguments as for `plan_topics`. Applied twice, the second time changes nothing. Returns when clients see what was created.
+    Arguments as for `plan_topics`. Applied twice, the second time changes nothing. Returns when clients see what was done.
 
     Raises:
         ConfigurationError, Unavailable: as `plan_topics`.
@@ -71,7 +71,7 @@ def apply_topics(
     refused = [f"{c.topic}: {c.what} {c.before} → {c.after}: {c.note}" for c in changes if c.action is Action.REFUSE]
     if refused:
         raise TopologyError("\n".join(refused))
-    cluster.apply(changes, {topic.name: topic for topic in desired})
+    cluster.apply(changes, desired)
     return changes
 
 
@@ -86,18 +86,6 @@ def missing_topics(kafka: KafkaSettings, topics: Iterable[str] = ALL_TOPICS) -> 
         Unavailable: Kafka does not answer.
     """
     return sorted(set(topics) - _Cluster(kafka).names())
-
-
-async def await_topics(kafka: KafkaSettings, topics: Iterable[str] = ALL_TOPICS, *, interval: float = 1.0) -> None:
-    """Wait until the cluster has all of `topics`, however long it or they are away."""
-    wanted = list(topics)
-    while True:
-        try:
-            if not await asyncio.to_thread(missing_topics, kafka, wanted):
-                return
-        except Unavailable:
-            pass
-        await asyncio.sleep(interval)
 
 
 class _Cluster:
@@ -117,10 +105,14 @@ class _Cluster:
         actual = {name: Actual(*size, told.get(name, {})) for name, size in ours.items()}
         return plan(desired, actual)
 
-    def apply(self, changes: list[Change], topics: Mapping[str, Topic]) -> None:
+    def apply(self, changes: list[Change], desired: list[Topic]) -> None:
+        if not any(change.action in APPLICABLE for change in changes):
+            return
+        topics = {topic.name: topic for topic in desired}
         self._create([topics[c.topic] for c in changes if c.action is Action.CREATE])
         self._add_partitions([topics[c.topic] for c in changes if c.action is Action.ADD_PARTITIONS])
         self._set([c for c in changes if c.action is Action.SET])
+        self._await_visible(desired)
 
     def _metadata(self) -> dict[str, tuple[int, int]]:
         """Partitions and replicas of every topic."""
@@ -150,13 +142,11 @@ class _Cluster:
         new = [NewTopic(t.name, t.partitions, t.replication_factor, config=t.settings) for t in topics]
         if new:
             self._finish("create", self._admin.create_topics(new, request_timeout=REQUEST_SECONDS))
-            self._await_partitions(topics)
 
     def _add_partitions(self, topics: list[Topic]) -> None:
         new = [NewPartitions(topic.name, topic.partitions) for topic in topics]
         if new:
             self._finish("add partitions to", self._admin.create_partitions(new, request_timeout=REQUEST_SECONDS))
-            self._await_partitions(topics)
 
     def _set(self, changes: list[Change]) -> None:
         resources = {c.topic: ConfigResource(ResourceType.TOPIC, c.topic) for c in changes}
@@ -171,13 +161,13 @@ class _Cluster:
         for topic, answer in answers.items():
             _wait(f"{what} {topic}", answer)
 
-    def _await_partitions(self, topics: list[Topic]) -> None:
-        """Brokers learn of a new topic one after the other; a producer that asks too early would be refused."""
+    def _await_visible(self, desired: list[Topic]) -> None:
+        """Brokers learn of a change one after the other; who asks too early is told of the time before it."""
         deadline = time.monotonic() + VISIBLE_SECONDS
-        while any(self._metadata().get(t.name, (0, 0))[0] < t.partitions for t in topics):
+        while any(change.action in APPLICABLE for change in self.plan(desired)):
             if time.monotonic() > deadline:
-                raise Unavailable(f"new topics are not visible after {VISIBLE_SECONDS:g} s; look again in a minute")
-            time.sleep(0.05)
+                raise Unavailable(f"the changes are not visible after {VISIBLE_SECONDS:g} s; plan again in a minute")
+            time.sleep(VISIBLE_POLL_SECONDS)
 
 
 def _wait(what: str, answer: "Future[Answer]") -> Answer:

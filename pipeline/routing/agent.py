@@ -19,6 +19,9 @@ from pipeline.routing.router import Router
 from pipeline.routing.security import broker_credentials
 from pipeline.routing.transport import SCHEME, Chunk, ChunkTopic
 
+AHEAD = 2
+"""Chunks that may be decided and not yet acknowledged."""
+
 STOP_TIMEOUT = 8.0
 """Seconds that a stop may take. Leaving at once is safe: nothing that was not acknowledged is committed."""
 
@@ -55,7 +58,7 @@ def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router) -> 
     ingest = app.topic(INGEST, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     async def route(stream: StreamT[Any]) -> None:
-        async for event in cast(faust.Stream[Chunk], stream).noack().events():
+        async for event in cast("faust.Stream[Chunk]", stream).noack().events():
             await router.route(event.value)
             event.ack()
 

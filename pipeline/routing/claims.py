@@ -18,7 +18,7 @@ class StoredClaim(msgspec.Struct, frozen=True, array_like=True):
     offset: int
     decided_at: int
     cancelled: bool
-    channels: list[tuple[Channel, Verdict, Reason, int | None]]
+    channels: list[tuple[Channel, Verdict, Reason, int | None, str]]
 
 
 _decoder = msgspec.msgpack.Decoder(StoredClaim)
@@ -42,8 +42,10 @@ def read_claim(stored: StoredClaim | None, partition: int, offset: int, origin: 
     if (stored.partition, stored.offset) != (partition, offset):
         return Claim(duplicate=True, cancelled=stored.cancelled, earlier=None)
     earlier = [
-        EarlierRuling(channel=channel, verdict=verdict, reason=reason, until=until, decided_at=stored.decided_at)
-        for channel, verdict, reason, until in stored.channels
+        EarlierRuling(
+            channel=channel, verdict=verdict, reason=reason, until=until, decided_at=stored.decided_at, rule=rule
+        )
+        for channel, verdict, reason, until, rule in stored.channels
     ]
     return Claim(duplicate=False, cancelled=stored.cancelled, earlier=earlier or None)
 
@@ -61,7 +63,7 @@ def next_claim(
         offset=offset,
         decided_at=now,
         cancelled=stored is not None,
-        channels=[(c.channel, c.verdict, c.reason, c.until) for c in ruling.channels],
+        channels=[(c.channel, c.verdict, c.reason, c.until, c.rule) for c in ruling.channels],
     )
 
 

@@ -1,8 +1,8 @@
 """The router's shell around the pure planner: decode, read once, decide in order, write once, produce, acknowledge.
 
 The order of the steps is the guarantee. Claims and counters are stored before the records are produced, and the
-caller commits only after `route` has returned: a crash anywhere in between repeats the chunk, and each claim says that
-it was this very record that made it.
+caller commits only what Kafka has acknowledged: a crash anywhere in between repeats the chunk, and each claim says
+that it was this very record that made it.
 """
 
 import time
@@ -18,7 +18,7 @@ from pipeline.events.schemas import SchemaBook
 from pipeline.events.vocabulary import Channel, Priority, Reason, Verdict
 from pipeline.kafka.dead_letters import dead_letter
 from pipeline.kafka.names import INGEST_DLQ, Header
-from pipeline.kafka.producer import AsyncProducer, Record
+from pipeline.kafka.producer import AsyncProducer, Batch, Record
 from pipeline.kafka.tracing import header, origin_of, trace_id
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
@@ -33,13 +33,20 @@ T = TypeVar("T")
 class IngestRecord(Protocol):
     """What the router needs of a consumed record (aiokafka's `ConsumerRecord` has it)."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 def now_ms() -> int:
@@ -73,7 +80,19 @@ class Router:
         self._clock = clock
 
     async def route(self, chunk: Sequence[IngestRecord]) -> None:
-        """Decide every record of the chunk; returns when all that follows from it is acknowledged by Kafka.
+        """`decide` and wait until all that follows from the chunk is acknowledged by Kafka. Raises as both."""
+        await self.acknowledged(await self.decide(chunk))
+
+    async def acknowledged(self, batch: Batch) -> None:
+        """Wait until Kafka has all that `decide` handed over; only then may the chunk be acknowledged.
+
+        Raises:
+            Unavailable: Kafka refused a record for good; nothing may be acknowledged.
+        """
+        await self._producer.acknowledged(batch)
+
+    async def decide(self, chunk: Sequence[IngestRecord]) -> Batch:
+        """Decide every record of the chunk, in order, and hand what follows from it to the producer.
 
         Waits for as long as Redis, PostgreSQL or Kafka are away. What cannot be read goes to the ingest dead-letter
         topic, untouched.
@@ -92,8 +111,9 @@ class Router:
             except MalformedRecord as error:
                 rejected.append(self._reject(by_offset[event.offset], error))
         await self._patiently(lambda: self._state.write(planner, known, self._clock()))
-        await self._producer.send_all(planner.records + rejected)
+        batch = await self._producer.hand_over(planner.records + rejected)
         self._count(planner.routed, by_offset)
+        return batch
 
     async def _decode(self, record: IngestRecord, rejected: list[Record]) -> Incoming | None:
         try:

@@ -1,6 +1,5 @@
 """``pipeline router``: wires the router to its servers and runs it."""
 
-import asyncio
 from contextlib import AsyncExitStack
 
 from pipeline.catalogue.loader import load_catalogue

@@ -47,7 +47,7 @@ class RouterState:
         keys = [self._directory.snapshot_key(u) for u in user_ids]
         keys += [caps_key(u) for u in user_ids]
         keys += [claim_key(u, k) for u, k in claim_ids]
-        values = cast(list[bytes | None], await self._redis.mget(keys))  # the client answers bytes
+        values = cast("list[bytes | None]", await self._redis.mget(keys))  # the client answers bytes
         n = len(user_ids)
         return Known(
             users=await self._users(user_ids, values[:n]),

@@ -30,7 +30,7 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._handed_out: defaultdict[TP, deque[ConsumerMessage]] = defaultdict(deque)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's signature
         """Fetch once; stop handing out as soon as a rebalance begins (what is left is fetched again)."""
         fetched, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
@@ -98,6 +98,6 @@ class Transport(driver.Transport):
 class ChunkTopic(faust.Topic):
     """A topic whose values are handed through as they are."""
 
-    async def decode(self, message: Message, *, propagate: bool = False) -> EventT[Any]:
+    async def decode(self, message: Message, *, propagate: bool = False) -> EventT[Any]:  # noqa: ARG002 - Faust's
         """Wrap the chunk; nothing to decode."""
         return self._create_event(None, message.value, headers=None, message=message)

@@ -12,9 +12,12 @@ from pipeline.events.vocabulary import Channel
 from pipeline.testing.behaviour import Behaviour
 from pipeline.testing.providers import Providers
 
-
 CONTROL_VARIABLE = "SIMULATORS_CONTROL_URL"
 """Where `python -m pipeline.testing` says that its control endpoint is."""
+
+
+CONTROL_VARIABLE = "SIMULATORS_CONTROL_URL"
+"""What ``python -m pipeline.testing`` calls the address of this endpoint."""
 
 
 class _Change(msgspec.Struct, forbid_unknown_fields=True):

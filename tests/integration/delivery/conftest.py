@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from redis.asyncio import Redis
@@ -229,11 +229,10 @@ class World:
 
     def lag(self) -> int:
         group = Consumer({**base_config(self.settings.kafka), "group.id": worker_group(self.channel, self.priority)})
-        partitions = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
-        committed = group.committed(partitions, timeout=10)
-        ends = [group.get_watermark_offsets(partition, timeout=10)[1] for partition in partitions]
+        ends = self._ends(self.topic)
+        committed = group.committed(ends, timeout=10)
         group.close()
-        return sum(end - max(0, tp.offset) for tp, end in zip(committed, ends, strict=True))
+        return sum(end.offset - max(0, done.offset) for done, end in zip(committed, ends, strict=True))
 
     def _outcomes(self) -> dict[str, DeliveryStatus]:
         return {s.idempotency_key: s for s in self.statuses() if s.status in TERMINAL | WAITING}
@@ -245,14 +244,24 @@ class World:
 
     def _skip_what_is_there(self) -> None:
         """Other tests have used these topics."""
-        self._reader.assign([self._end(topic, 0) for topic in self._outputs])
+        self._reader.assign([end for topic in self._outputs for end in self._ends(topic)])
         group = Consumer({**base_config(self.settings.kafka), "group.id": worker_group(self.channel, self.priority)})
-        group.commit(offsets=[self._end(self.topic, number) for number in range(PARTITIONS)], asynchronous=False)
+        group.commit(offsets=self._ends(self.topic), asynchronous=False)
         group.close()
 
-    def _end(self, topic: str, partition: int) -> TopicPartition:
-        end = self._reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
-        return TopicPartition(topic, partition, end)
+    def _ends(self, topic: str) -> list[TopicPartition]:
+        numbers = sorted(self._reader.list_topics(topic, timeout=10).topics[topic].partitions)
+        return [TopicPartition(topic, number, self._end(topic, number)) for number in numbers]
+
+    def _end(self, topic: str, partition: int) -> int:
+        """Of a topic that may have been created a moment ago."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+            except KafkaException:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
 
 
 def now_ms() -> int:

@@ -18,7 +18,7 @@ from pipeline.providers.base import Outcome
 from pipeline.providers.fcm import Fcm
 from pipeline.providers.fcm_message import PushMessage, device_body, open_body
 from pipeline.providers.smtp import Mail, Smtp
-from pipeline.testing.__main__ import CONTROL_VARIABLE
+from pipeline.testing.control import CONTROL_VARIABLE
 
 
 @pytest.fixture
@@ -35,7 +35,8 @@ async def environment(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[dict[str
     yield environment
     process.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(process.wait(), 10) == 0
-    assert not Path(environment["PIPELINE_PROVIDERS__FCM__SERVICE_ACCOUNT"]).exists()
+    account = Path(environment["PIPELINE_PROVIDERS__FCM__SERVICE_ACCOUNT"])
+    assert not await asyncio.to_thread(account.exists)
 
 
 async def test_the_printed_environment_is_all_that_a_pipeline_needs(environment: dict[str, str]) -> None:

@@ -122,3 +122,10 @@ def test_an_outcome_that_nobody_decided_is_unknown() -> None:
 def test_a_duplicate_is_no_unit_of_its_own() -> None:
     assert settle([decided(Verdict.DUPLICATE)]).state is State.DUPLICATE
     assert settle([decided(Verdict.DISPATCH), decided(Verdict.DUPLICATE)]).state is State.IN_FLIGHT
+
+
+def test_an_event_without_channels_is_a_unit_by_its_outcome_and_a_duplicate_without_one() -> None:
+    decision = Fact(UNIT, DECIDED, Saying(Verdict.SUPPRESS, "", "", "high", False), 0, 0)
+    outcome = Fact(UNIT, 7, Saying(Status.SUPPRESSED, "no_channel", "", "high", False), 0, 0)
+    assert settle([decision, outcome, decision]).state is State.TERMINAL
+    assert settle([decision]).state is State.DUPLICATE

@@ -17,7 +17,7 @@ TABLES = {
 @pytest.mark.parametrize("provider", TABLES)
 def test_the_documented_table_is_the_one_in_force(provider: str) -> None:
     section = DOCUMENT.partition(f"\n## {provider}")[2].partition("\n## ")[0]
-    rows = {}
+    rows: dict[str, str] = {}
     for line in section.splitlines():
         if line.startswith("| `"):
             codes, outcome = line.split("|")[1:3]

@@ -142,3 +142,11 @@ def test_bytes_that_cannot_be_read_count_as_no_history() -> None:
     for raw in (None, b"", b"\x01", b"\x02" + bytes(36), b"\x01" + bytes(35), b"garbage"):
         assert CapHistory.unpack(raw).free_at(SCOPE, 1, 300, id_(1), 7) == 7
         assert CapHistory.unpack(raw).pack() == b""
+
+
+def test_a_limit_that_was_lowered_holds_at_once() -> None:
+    history = CapHistory()
+    for number, at in enumerate((0, 10, 20)):
+        history.count(SCOPE, 3, 300, id_(number), at)
+
+    assert history.free_at(SCOPE, 1, 300, id_(9), 30) == 20 + 5 * MINUTE

@@ -44,8 +44,8 @@ def test_another_record_with_the_same_key_is_a_duplicate(partition: int, offset:
 def test_the_same_record_routed_again_repeats_what_was_decided_then() -> None:
     claim = read_claim(claimed(), 3, 7, Origin.INGEST)
     assert claim.earlier is not None
-    assert [(e.channel, e.verdict, e.reason, e.decided_at) for e in claim.earlier] == [
-        (Channel.PUSH, Verdict.DISPATCH, Reason.ALLOWED, 1_000)
+    assert [(e.channel, e.verdict, e.reason, e.rule, e.decided_at) for e in claim.earlier] == [
+        (Channel.PUSH, Verdict.DISPATCH, Reason.ALLOWED, "allowed", 1_000)
     ]
 
 
@@ -95,6 +95,7 @@ def test_an_event_without_channels_is_decided_again_rather_than_repeated() -> No
                 st.sampled_from(Verdict),
                 st.sampled_from(Reason),
                 st.none() | st.integers(0, 2**53),
+                st.text(max_size=20),
             )
         ),
     )

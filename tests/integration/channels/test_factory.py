@@ -1,0 +1,173 @@
+"""Every channel as a worker opens it: from the settings to the provider, the inbox and the connected clients."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from pipeline.channels.base import ChannelSender
+from pipeline.channels.factory import open_sender
+from pipeline.config import EmailSettings, ProviderSettings, Settings
+from pipeline.errors import CatalogueError, ConfigurationError
+from pipeline.events.records import Dispatch, NotificationRequested
+from pipeline.events.vocabulary import Channel, Origin, Priority
+from pipeline.kafka.names import IN_APP_CHANNEL
+from pipeline.observability.metrics import Metrics
+from pipeline.providers.base import Outcome
+from pipeline.storage.devices import DeviceRegistry
+from pipeline.storage.inbox import Inbox
+from pipeline.storage.postgres import Pool
+from pipeline.storage.suppressions import Suppressions
+from pipeline.testing.providers import Providers
+from pipeline.users.snapshot import Device, UserSnapshot
+
+TEMPLATES = Path(__file__).parents[3] / "examples" / "templates"
+ID = "0b5cf7b1-6a6f-5d0e-8a76-6f0e0a3a1b2c"
+USER = UserSnapshot(
+    user_id="user_1",
+    version=1,
+    known=True,
+    email="ada@example.com",
+    phone="+15005550006",
+    locale="de-AT",
+    devices=[Device("phone", "android", "token-1")],
+)
+
+
+def dispatch(channel: Channel) -> Dispatch:
+    event = NotificationRequested(
+        event_id="evt_1",
+        event_type="order.shipped",
+        recipient_id="user_1",
+        channels=[],
+        priority=None,
+        data=json.dumps({"order_id": "ORD-1", "tracking_url": "https://example.com/track/1"}),
+        idempotency_key="key",
+        created_at=1_771_840_800_000,
+    )
+    return Dispatch(
+        notification_id=ID,
+        channel=channel,
+        priority=Priority.HIGH,
+        category="orders",
+        stream="transactional",
+        template="order_shipped",
+        collapse_key=None,
+        expires_at=None,
+        rule="allow",
+        policy_version="1",
+        decided_at=0,
+        origin=Origin.INGEST,
+        trace_id="",
+        event=event,
+    )
+
+
+class Worker:
+    """What a worker process has at hand to open a channel with."""
+
+    def __init__(self, simulated: Providers, redis: Redis, pool: Pool) -> None:
+        environment = simulated.environment()
+        prefix = "PIPELINE_PROVIDERS__"
+        sections: dict[str, dict[str, str]] = {}
+        for name, value in environment.items():
+            section, _, field = name.removeprefix(prefix).lower().partition("__")
+            sections.setdefault(section, {})[field] = value
+        self.settings = Settings(providers=ProviderSettings.model_validate(sections), email=EmailSettings()).model_copy(
+            update={"catalogue": Settings().catalogue.model_copy(update={"templates": TEMPLATES})}
+        )
+        self.metrics = Metrics()
+        self.redis = redis
+        self.pool = pool
+
+    async def open(self, channel: Channel) -> ChannelSender:
+        async def nobody_caches(_users: object) -> None: ...
+
+        return await open_sender(
+            channel,
+            self.settings,
+            redis=self.redis,
+            inbox=Inbox(self.pool),
+            devices=DeviceRegistry(self.pool, nobody_caches),
+            suppressions=Suppressions(self.pool, nobody_caches),
+            metrics=self.metrics,
+        )
+
+
+@pytest.fixture
+async def simulated() -> AsyncIterator[Providers]:
+    async with Providers() as providers:
+        yield providers
+
+
+@pytest.fixture
+async def worker(simulated: Providers, redis_url: str, pool: Pool) -> AsyncIterator[Worker]:
+    redis = Redis.from_url(redis_url)
+    yield Worker(simulated, redis, pool)
+    await redis.aclose()
+
+
+@pytest.mark.parametrize("channel", [Channel.PUSH, Channel.EMAIL, Channel.SMS])
+async def test_a_dispatch_reaches_its_provider_and_is_measured(
+    worker: Worker, simulated: Providers, channel: Channel
+) -> None:
+    sender = await worker.open(channel)
+    (part,) = sender.prepare(dispatch(channel), USER)
+    result = await sender.send(dispatch(channel), part)
+    await sender.close()
+    assert result.outcome is Outcome.ACCEPTED
+    assert simulated.received()[channel] == {ID: 1}
+    labels = {"provider": result.provider, "outcome": "accepted"}
+    assert worker.metrics.registry.get_sample_value("notifications_provider_seconds_count", labels) == 1
+
+
+async def test_an_in_app_notification_is_in_the_inbox_once_and_with_the_clients_at_once(worker: Worker) -> None:
+    sender = await worker.open(Channel.IN_APP)
+    subscriber = worker.redis.pubsub(ignore_subscribe_messages=True)
+    await subscriber.subscribe(IN_APP_CHANNEL)
+    await subscriber.get_message(timeout=1)
+    (part,) = sender.prepare(dispatch(Channel.IN_APP), USER)
+    first, again = await asyncio.gather(*(sender.send(dispatch(Channel.IN_APP), part) for _ in range(2)))
+    assert (first.outcome, again.outcome) == (Outcome.ACCEPTED, Outcome.ACCEPTED)
+    message = await subscriber.get_message(timeout=2)
+    assert message is not None
+    published = json.loads(message["data"])
+    assert published["recipient_id"] == "user_1"
+    assert published["data"]["title"] == "Bestellung ORD-1 versandt"
+    assert await worker.pool.fetchval("SELECT count(*) FROM inbox WHERE user_id = 'user_1'") == 1
+    await subscriber.unsubscribe(IN_APP_CHANNEL)
+    await sender.close()
+
+
+async def test_a_refused_device_and_a_dead_mailbox_are_taken_out_of_use(worker: Worker) -> None:
+    await worker.pool.execute("INSERT INTO users (user_id, email) VALUES ('user_1', 'ada@example.com')")
+    await worker.pool.execute(
+        "INSERT INTO devices (user_id, device_id, platform, token) VALUES ('user_1', 'phone', 'android', 'token-1')"
+    )
+    for channel in (Channel.PUSH, Channel.EMAIL):
+        sender = await worker.open(channel)
+        (part,) = sender.prepare(dispatch(channel), USER)
+        result = await sender.send(dispatch(channel), part)
+        await sender.prune(dispatch(channel), part, result)
+        await sender.close()
+    assert await worker.pool.fetchval("SELECT count(*) FROM devices") == 0
+    assert await worker.pool.fetchval("SELECT count(*) FROM suppressions WHERE channel = 'email'") == 1
+
+
+@pytest.mark.parametrize("channel", [Channel.PUSH, Channel.SMS])
+async def test_an_account_that_is_not_set_stops_the_start(worker: Worker, channel: Channel) -> None:
+    worker.settings = worker.settings.model_copy(update={"providers": ProviderSettings()})
+    with pytest.raises(ConfigurationError, match=r"providers\."):
+        await worker.open(channel)
+
+
+async def test_a_broken_template_stops_the_start(worker: Worker, tmp_path: Path) -> None:
+    (tmp_path / "t" / "en").mkdir(parents=True)
+    (tmp_path / "t" / "en" / "sms.txt").write_text("{{ broken")
+    catalogue = worker.settings.catalogue.model_copy(update={"templates": tmp_path})
+    worker.settings = worker.settings.model_copy(update={"catalogue": catalogue})
+    with pytest.raises(CatalogueError, match=r"sms\.txt:1: "):
+        await worker.open(Channel.SMS)
