@@ -14,6 +14,7 @@ from pipeline.config import KafkaSettings
 from pipeline.embedded.line import PARTITIONS, Line, Plan, open_line
 from pipeline.embedded.processes import Child
 from pipeline.embedded.stack import Stack
+from pipeline.errors import Unavailable
 from pipeline.kafka.client import base_config, producer_config
 from pipeline.kafka.producer import Record
 
@@ -115,5 +116,6 @@ def run_peer(line: Line, module: str, *arguments: str, environment: dict[str, st
         *arguments,
         environment={**line.environment, **environment},
     )
-    child.wait(300)
+    if child.wait(300):
+        raise Unavailable(f"{module} failed:\n{child.log_tail()}")
     return Run(**json.loads(child.log_tail(1)))

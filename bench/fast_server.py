@@ -7,6 +7,7 @@ look at what it is sent (correctness is the simulators' business, `pipeline.test
 import asyncio
 import json
 import sys
+from typing import cast
 
 import uvloop
 
@@ -27,8 +28,7 @@ class Answer(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

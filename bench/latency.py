@@ -74,7 +74,7 @@ async def _produce(settings: Settings, users: list[str], sent: dict[str, float],
             order, user = f"ORD-{number}", rnd.choice(users)
             event = NotificationRequested(
                 event_id=f"evt_{number}",
-                event_type="service.bench",
+                event_type="security.bench",  # mandatory: it reaches also those who turned a channel off
                 recipient_id=user,
                 channels=[Channel.IN_APP],
                 priority=Priority.CRITICAL,

@@ -5,6 +5,7 @@ a file instead (secrets). `Settings.load` is the only way in.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -82,7 +83,7 @@ class DeliverySettings(Section):
     fetch_max_records: int = Field(500, ge=1, description="Records taken from Kafka in one call.")
     lease: Seconds = Field(30, description="How long a worker holds a notification; longer than provider_timeout.")
     provider_timeout: Seconds = Field(10, description="How long a provider's answer is waited for.")
-    max_attempts: int = Field(5, ge=1, description="Tries before the dead-letter topic (the seed's figure).")
+    max_attempts: int = Field(5, ge=1, description="Tries before the dead-letter topic.")
     backoff_base: Seconds = Field(1, description="First backoff; doubles with each try.")
     backoff_cap: Seconds = Field(60, description="Longest backoff before jitter.")
     parking_limit: Seconds = Field(60, description="A longer wait goes to `notifications.deferred`.")
@@ -186,9 +187,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over ``…_FILE`` over the YAML file over the defaults."""
-        del dotenv_settings, file_secret_settings
+        del env_settings, dotenv_settings, file_secret_settings
         path = os.environ.get(PREFIX + "CONFIG")
-        sources = (init_settings, env_settings, SecretFilesSource(settings_cls))
+        sources = (init_settings, VariablesSource(settings_cls), SecretFilesSource(settings_cls))
         return (*sources, YamlConfigSettingsSource(settings_cls, yaml_file=path)) if path else sources
 
     @classmethod
@@ -205,6 +206,13 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             raise ConfigurationError("\n".join(_explain(e) for e in error.errors())) from None
+
+
+class VariablesSource(EnvSettingsSource):
+    """``PIPELINE_A__B=x``; a name with ``_FILE`` behind it is the other source's, and no setting of its own."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name: value for name, value in super()._load_env_vars().items() if not name.endswith("_file")}
 
 
 class SecretFilesSource(EnvSettingsSource):

@@ -4,7 +4,7 @@ A page is written by hand around blocks ``<!-- generated: NAME -->`` … ``<!-- 
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -93,7 +93,10 @@ def statuses() -> str:
     """The statuses by what the accounts make of them, each group in the order of the code."""
     return _table(
         ("Group", "Statuses"),
-        [(group, _words(status for status in Status if status in members)) for group, members in _STATUS_GROUPS.items()],
+        [
+            (group, _words(status for status in Status if status in members))
+            for group, members in _STATUS_GROUPS.items()
+        ],
     )
 
 
@@ -115,7 +118,7 @@ def _metric(metric: MetricWrapperBase) -> tuple[str, ...]:
     return f"`{name}`", family.type, _words(labels) or "–", family.documentation
 
 
-def _words(words: Collection[str] | Iterator[str]) -> str:
+def _words(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 

@@ -46,7 +46,8 @@ class Balance:
     `unaccounted`: accepted, without an outcome, and the consumer group that should have it has finished everything.
     `conflicting`: two different terminal outcomes. `duplicates_flagged` and `duplicates_unflagged`: each ``sent``
     after a unit's first, by whether it was flagged as in doubt. `unknown_units`: an outcome without a decision.
-    `outlived`: the same, but the decision is older than its topic keeps. `repeated`: records written twice, which is
+    `outlived`: neither accepted nor
+    unknown, because the record that is missing may be older than its topic keeps. `repeated`: records written twice, which is
     harmless. In events: `requests`, `duplicates` and `cancels` decided, `rejected` (in the ingest dead-letter topic),
     `not_routed` (not decided yet). `unreadable`: records of our own topics that cannot be read. `lag`: records that
     each consumer group has not finished. `feedback`: units by channel and what came in after ``sent``.
@@ -94,16 +95,34 @@ class Balance:
         return msgspec.json.encode({"ok": self.ok, **msgspec.to_builtins(self)})
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """How far back the topics go where retention has cut them: for each partition the time of its first record (ms).
+
+    A partition of which nothing is left goes back to no time at all: infinity.
+    """
+
+    decisions: Mapping[int, float]
+    statuses: Mapping[int, float]
+
+    def outlived(self, unit: Unit) -> bool:
+        """Whether the record that the unit lacks (its decision, or its outcome) may be older than its topic keeps."""
+        fact = unit.outcome
+        if unit.state is State.UNKNOWN:
+            return fact.created_at < self.decisions.get(fact.partition, float("-inf"))
+        return unit.state is State.IN_FLIGHT and fact.occurred_at < self.statuses.get(fact.partition, float("-inf"))
+
+
 @dataclass(slots=True)
 class Tally:
     """Adds up settled units.
 
     `finished` says whether a consumer group has finished everything, so that what it should have and has no outcome
-    is lost. `horizon` (ms): an event older than that may have outlived its decision.
+    is lost. `since` (ms): what is older may have outlived records of its own.
     """
 
     finished: Callable[[str], bool]
-    horizon: float = float("-inf")
+    since: Since = field(default_factory=lambda: Since({}, {}))
     states: Counter[State] = field(default_factory=Counter)
     sums: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -112,8 +131,8 @@ class Tally:
 
     def add(self, unit: Unit) -> None:
         """Count one unit. Each unit must come once."""
-        outcome, said = unit.outcome, unit.outcome.said
-        if unit.state is State.UNKNOWN and outcome.created_at < self.horizon:
+        said = unit.outcome.said
+        if self.since.outlived(unit):
             self.sums["outlived"] += 1
             return
         self.states[unit.state] += 1

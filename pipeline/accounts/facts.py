@@ -27,11 +27,12 @@ class Saying(NamedTuple):
 class Fact(NamedTuple):
     """One thing that one record says about one unit (event × channel).
 
-    `offset` is the status record's own: a unit's statuses lie in one partition, so that it is their order; or
-    `DECIDED`. Times in ms.
+    `partition` is that of the record that says it; all records of a unit lie in partitions of one number. `offset` is
+    a status record's own, and so the order of a unit's statuses; or `DECIDED`. Times in ms.
     """
 
     notification_id: str
+    partition: int
     offset: int
     said: Saying
     occurred_at: int
@@ -46,23 +47,23 @@ class DecidedEvent(NamedTuple):
     what: str
 
 
-def facts_of_decision(decision: Decision) -> Iterator[Fact]:
+def facts_of_decision(decision: Decision, partition: int) -> Iterator[Fact]:
     """One for each channel; one without a channel for a request that has none; none for a cancel."""
     if decision.kind is Kind.CANCEL:
         return
     at, priority = decision.decided_at, decision.priority
     for channel in decision.channels:
         said = Saying(channel.verdict, channel.reason, channel.channel, priority, False)
-        yield Fact(channel.notification_id, DECIDED, said, at, at)
+        yield Fact(channel.notification_id, partition, DECIDED, said, at, at)
     if not decision.channels:
         unit = notification_id(decision.idempotency_key, decision.recipient_id, "")
-        yield Fact(unit, DECIDED, Saying(Verdict.SUPPRESS, "", "", priority, False), at, at)
+        yield Fact(unit, partition, DECIDED, Saying(Verdict.SUPPRESS, "", "", priority, False), at, at)
 
 
-def fact_of_status(status: DeliveryStatus, offset: int) -> Fact:
+def fact_of_status(status: DeliveryStatus, partition: int, offset: int) -> Fact:
     channel = status.channel or ""
     said = Saying(status.status, status.reason, channel, status.priority, status.in_doubt)
-    return Fact(status.notification_id, offset, said, status.occurred_at, status.created_at)
+    return Fact(status.notification_id, partition, offset, said, status.occurred_at, status.created_at)
 
 
 def event_of_decision(decision: Decision) -> DecidedEvent:

@@ -16,11 +16,11 @@ _SETUP = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA temp_store = FILE;
-PRAGMA cache_size = -16384;
-CREATE TABLE facts (notification_id TEXT, "offset" INT, said INT, occurred_at INT, created_at INT);
+PRAGMA cache_size = -8192;
+CREATE TABLE facts (notification_id TEXT, partition INT, "offset" INT, said INT, occurred_at INT, created_at INT);
 CREATE TABLE events (partition INT, "offset" INT, what TEXT);
 """
-_ADD_FACT = "INSERT INTO facts VALUES (?, ?, ?, ?, ?)"
+_ADD_FACT = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?)"
 _ADD_EVENT = "INSERT INTO events VALUES (?, ?, ?)"
 _UNITS = "SELECT * FROM facts ORDER BY notification_id"
 _EVENTS = 'SELECT what, count(*) FROM (SELECT DISTINCT partition, "offset", what FROM events) GROUP BY what'
@@ -51,15 +51,15 @@ class Ledger:
         """All facts of one unit after the other, each unit once."""
         said = self._said
         for unit, rows in groupby(self._database.execute(_UNITS), key=itemgetter(0)):
-            yield [Fact(unit, offset, said[number], at, created) for _, offset, number, at, created in rows]
+            yield [Fact(unit, partition, at, said[number], *times) for _, partition, at, number, *times in rows]
 
     def events(self) -> dict[str, int]:
         """How many different ingest records were decided, by `DecidedEvent.what`."""
         return dict(self._database.execute(_EVENTS).fetchall())
 
-    def _row(self, fact: Fact) -> tuple[str, int, int, int, int]:
+    def _row(self, fact: Fact) -> tuple[str, int, int, int, int, int]:
         number = self._number.get(fact.said)
         if number is None:
             number = self._number[fact.said] = len(self._said)
             self._said.append(fact.said)
-        return fact.notification_id, fact.offset, number, fact.occurred_at, fact.created_at
+        return fact.notification_id, fact.partition, fact.offset, number, fact.occurred_at, fact.created_at

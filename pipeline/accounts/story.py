@@ -89,8 +89,8 @@ def _read(decode: Callable[[bytes | None], T], value: bytes) -> T | None:
 
 
 def _channels(decisions: list[Decision], told: list[tuple[DeliveryStatus, int]]) -> list[ChannelStory]:
-    facts = [fact for decision in decisions for fact in facts_of_decision(decision)]
-    facts += [fact_of_status(status, offset) for status, offset in told]
+    facts = [fact for decision in decisions for fact in facts_of_decision(decision, 0)]
+    facts += [fact_of_status(status, 0, offset) for status, offset in told]
     decided = {channel.notification_id: channel for decision in decisions for channel in decision.channels}
     units = dict.fromkeys(fact.notification_id for fact in facts)
     return [_channel([f for f in facts if f.notification_id == unit], decided.get(unit)) for unit in units]

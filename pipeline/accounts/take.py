@@ -1,18 +1,16 @@
 """Takes the balance from a running cluster: reads the decisions and the delivery-status topic from end to end."""
 
 import asyncio
-from itertools import chain
 
 from confluent_kafka import Message
 
-from pipeline.accounts.balance import Balance, Tally
-from pipeline.accounts.facts import Fact, event_of_decision, fact_of_status, facts_of_decision
+from pipeline.accounts.balance import Balance, Since, Tally
+from pipeline.accounts.facts import DecidedEvent, Fact, event_of_decision, fact_of_status, facts_of_decision
 from pipeline.accounts.ledger import Ledger
 from pipeline.accounts.settle import settle
 from pipeline.config import KafkaSettings, Settings
 from pipeline.errors import MalformedRecord
 from pipeline.events.codec import Codec
-from pipeline.events.records import Decision
 from pipeline.events.registry import open_book
 from pipeline.kafka.names import DECISIONS, DELIVERY_STATUS, INGEST_DLQ, ROUTER_GROUP
 from pipeline.kafka.reader import read_topics
@@ -34,9 +32,9 @@ def take_balance(settings: Settings, codec: Codec | None = None) -> Balance:
         books = _Books(codec or open_codec(settings.kafka), ledger)
         for topic in (DELIVERY_STATUS, DECISIONS):
             for batch in read_topics(settings.kafka, [topic]):
-                books.enter(batch)
+                books.enter(topic, batch)
         after = offsets.read()
-        tally = Tally(lambda group: _finished(group, before, after), books.horizon(after))
+        tally = Tally(lambda group: _finished(group, before, after), books.since(after))
         for facts in ledger.units():
             tally.add(settle(facts))
         return tally.balance(
@@ -64,38 +62,43 @@ def _finished(group: str, before: Offsets, after: Offsets) -> bool:
 
 
 class _Books:
-    """Enters records into the ledger, and notes where the decisions topic begins."""
+    """Enters records into the ledger, and notes the time of the first record in each partition of both topics."""
 
     def __init__(self, codec: Codec, ledger: Ledger) -> None:
         self._codec = codec
         self._ledger = ledger
-        self._first_decision: dict[int, int] = {}
+        self._first: dict[str, dict[int, int]] = {DECISIONS: {}, DELIVERY_STATUS: {}}
         self.unreadable = 0
 
-    def enter(self, batch: list[Message]) -> None:
-        decisions: list[Decision] = []
-        statuses: list[Fact] = []
+    def enter(self, topic: str, batch: list[Message]) -> None:
+        facts: list[Fact] = []
+        events: list[DecidedEvent] = []
         for message in batch:
             try:
-                if message.topic() == DELIVERY_STATUS:
-                    statuses.append(fact_of_status(self._codec.decode_status(message.value()), message.offset() or 0))
+                if topic == DECISIONS:
+                    self._decision(message, facts, events)
                 else:
-                    decisions.append(self._decision(message))
+                    self._status(message, facts)
             except MalformedRecord:
                 self.unreadable += 1
-        facts = chain(statuses, chain.from_iterable(map(facts_of_decision, decisions)))
-        self._ledger.add(facts, map(event_of_decision, decisions))
+        self._ledger.add(facts, events)
 
-    def _decision(self, message: Message) -> Decision:
+    def _decision(self, message: Message, facts: list[Fact], events: list[DecidedEvent]) -> None:
         decision = self._codec.decode_decision(message.value())
-        self._first_decision.setdefault(message.partition() or 0, decision.decided_at)
-        return decision
+        partition = message.partition() or 0
+        self._first[DECISIONS].setdefault(partition, decision.decided_at)
+        facts.extend(facts_of_decision(decision, partition))
+        events.append(event_of_decision(decision))
 
-    def horizon(self, offsets: Offsets) -> float:
-        """Events older than that may have been decided before the first decision that the topic still has (ms)."""
-        firsts = (
-            self._first_decision.get(partition, float("inf"))
-            for partition, low in enumerate(offsets.first_decisions)
-            if low > 0
-        )
-        return max(firsts, default=float("-inf"))
+    def _status(self, message: Message, facts: list[Fact]) -> None:
+        status = self._codec.decode_status(message.value())
+        partition = message.partition() or 0
+        self._first[DELIVERY_STATUS].setdefault(partition, status.occurred_at)
+        facts.append(fact_of_status(status, partition, message.offset() or 0))
+
+    def since(self, offsets: Offsets) -> Since:
+        return Since(self._beginnings(DECISIONS, offsets), self._beginnings(DELIVERY_STATUS, offsets))
+
+    def _beginnings(self, topic: str, offsets: Offsets) -> dict[int, float]:
+        first, lows = self._first[topic], offsets.lows[topic]
+        return {partition: first.get(partition, float("inf")) for partition, low in enumerate(lows) if low > 0}

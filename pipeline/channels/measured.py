@@ -3,6 +3,8 @@
 import time
 from collections.abc import Sequence
 
+from prometheus_client import Histogram
+
 from pipeline.channels.base import ChannelSender, Part
 from pipeline.events.records import Dispatch
 from pipeline.observability.metrics import Metrics
@@ -16,6 +18,7 @@ class MeasuredSender:
     def __init__(self, sender: ChannelSender, metrics: Metrics) -> None:
         self._sender = sender
         self._seconds = metrics.provider_seconds
+        self._clocks: dict[tuple[str, Outcome], Histogram] = {}
         self.channel = sender.channel
         self.repeat_is_harmless = sender.repeat_is_harmless
 
@@ -26,8 +29,15 @@ class MeasuredSender:
         """Send, and observe the time it took."""
         started = time.perf_counter()
         result = await self._sender.send(dispatch, part)
-        self._seconds.labels(result.provider, _NAMES[result.outcome]).observe(time.perf_counter() - started)
+        self._clock(result.provider, result.outcome).observe(time.perf_counter() - started)
         return result
+
+    def _clock(self, provider: str, outcome: Outcome) -> Histogram:
+        """The labelled histogram, looked up once: finding it costs more than observing."""
+        found = self._clocks.get((provider, outcome))
+        if found is None:
+            found = self._clocks[provider, outcome] = self._seconds.labels(provider, outcome.name.lower())
+        return found
 
     async def prune(self, dispatch: Dispatch, part: Part, result: SendResult) -> None:
         await self._sender.prune(dispatch, part, result)
@@ -37,6 +47,3 @@ class MeasuredSender:
 
     async def close(self) -> None:
         await self._sender.close()
-
-
-_NAMES = {outcome: outcome.name.lower() for outcome in Outcome}

@@ -37,4 +37,5 @@ class Renderer:
 
 def one_line(text: str) -> str:
     """On one line, without control characters: for titles, subjects and header values."""
-    return "".join(c for c in " ".join(text.split()) if c >= " " and c != "\x7f")
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(c for c in line if c >= " " and c != "\x7f")

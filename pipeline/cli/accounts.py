@@ -68,7 +68,7 @@ def _remarks(balance: Balance) -> list[str]:
     harmless = {
         "sent again, flagged as in doubt": b.duplicates_flagged,
         "status records written twice": b.repeated,
-        "older than the decisions topic keeps": b.outlived,
+        "older than the topics keep": b.outlived,
     }
     decided = f"{b.requests} requests, {b.duplicates} duplicates, {b.cancels} cancels"
     lines = [f"events: {decided}, {b.rejected} rejected (ingest dead-letter topic), {b.not_routed} not routed yet"]

@@ -20,6 +20,10 @@ Position = tuple[str, int]
 
 _POLL_SECONDS = 0.1
 
+_HELD_SECONDS = 5.0
+"""How long a partition that stops short of its end is waited for: the markers of a transaction that has just been
+committed, or a new leader that does not know yet how far its followers are. Beyond that, a transaction is open."""
+
 _LEADER_SECONDS = 5.0
 
 _END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 -- librdkafka's own codes are spelled that way
@@ -46,7 +50,7 @@ def read_topics(
     start: Start = "earliest",
     follow: bool = False,
     key: bytes | None = None,
-    batch: int = 2_000,
+    batch: int = 1_000,
     stall: float = 30.0,
 ) -> Iterator[list[Message]]:
     """Batches of at most `batch` records, each partition in order, up to the ends as they are now.
@@ -72,7 +76,8 @@ def read_topics(
 
 
 def _config(kafka: KafkaSettings, reach: Reach) -> dict[str, object]:
-    config = consumer_config(kafka, "notification-reader", {"log_level": 0, "isolation.level": "read_committed"})
+    extra: dict[str, str | int] = {"log_level": 0, "isolation.level": "read_committed", "fetch.max.bytes": 4_194_304}
+    config = consumer_config(kafka, "notification-reader", extra)
     return {**config, "enable.partition.eof": True, "error_cb": reach.note}
 
 
@@ -87,6 +92,8 @@ def _to_the_end(consumer: Consumer, span: "_Span", reach: Reach, batch: int, sta
         messages = consumer.consume(batch, _POLL_SECONDS)
         if any(_is_news(message) for message in messages):
             heard_at = time.monotonic()
+        elif span.held_back and time.monotonic() - heard_at > _HELD_SECONDS:
+            return
         elif time.monotonic() - heard_at > stall:
             raise Unavailable(reach.failure(f"nothing was read for {stall:.0f} s"))
         taken = [message for message in messages if span.take(message)]
@@ -127,18 +134,24 @@ class _Span:
         self.starts = [TopicPartition(*p, first[p]) for p in wanted]
         self.empty = not self.starts
         self._open = set(self._ends)
+        self._held: set[Position] = set()
         self._just_finished: list[Position] = []
 
     @property
     def finished(self) -> bool:
         return not self._open
 
+    @property
+    def held_back(self) -> bool:
+        """Whether every partition that is not finished says that it has nothing more to read, short of its end."""
+        return self._open <= self._held
+
     def take(self, message: Message) -> bool:
         """Whether it is a record of the span. Notes which partitions end here."""
         position = _position(message)
         if (error := message.error()) is not None:
             if error.code() == _END_OF_PARTITION:
-                self._finish(position)
+                self._pause_at(position, message.offset() or 0)
             elif error.code() in _HOPELESS:
                 raise Unavailable(f"cannot read {position[0] or 'Kafka'}: {error.str()}")
             return False
@@ -155,6 +168,12 @@ class _Span:
         """The partitions that ended since the last call."""
         done, self._just_finished = self._just_finished, []
         return [TopicPartition(*position) for position in done]
+
+    def _pause_at(self, position: Position, offset: int) -> None:
+        if offset >= self._ends.get(position, 0):
+            self._finish(position)
+        else:
+            self._held.add(position)
 
     def _finish(self, position: Position) -> None:
         if position in self._open:

@@ -11,7 +11,15 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from pipeline.config import KafkaSettings
 from pipeline.errors import Unavailable
 from pipeline.events.vocabulary import Channel, Priority
-from pipeline.kafka.names import DECISIONS, DLQ_TOPICS, INGEST, ROUTER_GROUP, dispatch_topic, worker_group
+from pipeline.kafka.names import (
+    DECISIONS,
+    DELIVERY_STATUS,
+    DLQ_TOPICS,
+    INGEST,
+    ROUTER_GROUP,
+    dispatch_topic,
+    worker_group,
+)
 from pipeline.kafka.reach import Reach
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
@@ -27,7 +35,8 @@ GROUPS: dict[str, str] = {
 
 _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-_TIMEOUT = 10.0
+_TIMEOUT = 3.0
+_RECORDED = (DECISIONS, DELIVERY_STATUS)
 _ATTEMPTS = 10
 _PAUSE = 0.3
 
@@ -38,9 +47,14 @@ _PASSING = frozenset(
         KafkaError.NOT_COORDINATOR,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._TIMED_OUT,  # noqa: SLF001 -- librdkafka's own codes are spelled that way
     }
 )
-"""A leader or coordinator is moving: ask again. (librdkafka's admin calls do not refresh their metadata themselves.)"""
+"""A leader or coordinator is moving, or the cluster sets up its first coordinator: ask again.
+
+librdkafka's admin calls do not refresh their metadata themselves, and a request to a coordinator that is only just
+being made may never be answered.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +76,13 @@ class Progress:
 class Offsets:
     """The cluster at one moment.
 
-    `depths`: the records of each dead-letter topic that are not deleted yet. `first_decisions`: for each partition of
-    the decisions topic the first offset that it still has.
+    `depths`: the records of each dead-letter topic that are not deleted yet. `lows`: the first offset that each
+    partition of the decisions and delivery-status topics still has.
     """
 
     progress: tuple[Progress, ...]
     depths: dict[str, int]
-    first_decisions: tuple[int, ...]
+    lows: dict[str, tuple[int, ...]]
 
     def of(self, group: str) -> Progress:
         return next(p for p in self.progress if p.group == group)
@@ -98,7 +112,7 @@ class OffsetReader:
                 time.sleep(_PAUSE)
 
     def _read(self) -> Offsets:
-        topics = (*GROUPS.values(), *DLQ_TOPICS, DECISIONS)
+        topics = (*GROUPS.values(), *DLQ_TOPICS, *_RECORDED)
         partitions = {topic: self._reach.partitions(self._admin, topic) for topic in topics}
         committed = {group: self._committed(group, partitions[topic]) for group, topic in GROUPS.items()}
         everything = [position for topic in topics for position in partitions[topic]]
@@ -108,7 +122,7 @@ class OffsetReader:
             _progress(group, topic, partitions[topic], committed[group], lows, ends) for group, topic in GROUPS.items()
         )
         depths = {topic: sum(ends[p] - lows[p] for p in partitions[topic]) for topic in DLQ_TOPICS}
-        return Offsets(progress, depths, tuple(lows[p] for p in partitions[DECISIONS]))
+        return Offsets(progress, depths, {t: tuple(lows[p] for p in partitions[t]) for t in _RECORDED})
 
     def _committed(self, group: str, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
         request = ConsumerGroupTopicPartitions(group, [TopicPartition(*position) for position in partitions])

@@ -5,16 +5,18 @@ exception in a chunk ends the process with nothing of that chunk acknowledged, a
 """
 
 import asyncio
+from collections.abc import AsyncIterable
 from contextlib import suppress
 from typing import Any, cast
 
 import faust
-from faust.types import StreamT
+from faust.types import EventT, StreamT
 from mode.supervisors import CrashingSupervisor
 
 from pipeline.config import KafkaSettings, RouterSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.names import INGEST, ROUTER_GROUP
+from pipeline.kafka.producer import Batch
 from pipeline.routing.router import Router
 from pipeline.routing.security import broker_credentials
 from pipeline.routing.transport import SCHEME, Chunk, ChunkTopic
@@ -58,12 +60,38 @@ def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router) -> 
     ingest = app.topic(INGEST, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     async def route(stream: StreamT[Any]) -> None:
-        async for event in cast("faust.Stream[Chunk]", stream).noack().events():
-            await router.route(event.value)
-            event.ack()
+        await route_in_order(cast("faust.Stream[Chunk]", stream).noack().events(), router)
 
     app.agent(ingest, name="router")(route)
     return app
+
+
+async def route_in_order(chunks: AsyncIterable[EventT[Any]], router: Router) -> None:
+    """Decide one chunk while Kafka still acknowledges the ones before it; acknowledge them in their order.
+
+    Raises:
+        Unavailable: Kafka refused a record for good. That chunk and all after it stay unacknowledged.
+    """
+    under_way: asyncio.Queue[tuple[EventT[Any], Batch]] = asyncio.Queue(AHEAD)
+
+    async def decide() -> None:
+        async for chunk in chunks:
+            await under_way.put((chunk, await router.decide(cast("Chunk", chunk.value))))
+
+    async def acknowledge() -> None:
+        while True:
+            chunk, batch = await under_way.get()
+            await router.acknowledged(batch)
+            chunk.ack()
+
+    tasks = [asyncio.ensure_future(decide()), asyncio.ensure_future(acknowledge())]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def run_app(app: faust.App, stopping: asyncio.Event) -> None:

@@ -7,6 +7,19 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
+class DataFirstEnvironment(ImmutableSandboxedEnvironment):
+    """A sandbox in which ``data.items`` is the event's field of that name, where it has one, not the dict's method.
+
+    Jinja looks for an attribute first and comes to the field by way of an exception, which takes four times as long.
+    """
+
+    def getattr(self, obj: object, attribute: str) -> object:
+        """A dict's own key; for all else as the sandbox does it."""
+        if type(obj) is dict and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
 def html_environment(root: Path) -> ImmutableSandboxedEnvironment:
     """For mail: every value is escaped, also in what a template includes or imports."""
     return _environment(root, escape=True)
@@ -21,7 +34,7 @@ def text_environment(root: Path) -> ImmutableSandboxedEnvironment:
 
 
 def _environment(root: Path, *, escape: bool) -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
+    environment = DataFirstEnvironment(
         loader=FileSystemLoader(root), undefined=StrictUndefined, autoescape=escape, auto_reload=False, cache_size=-1
     )
     environment.filters["web_link"] = web_link

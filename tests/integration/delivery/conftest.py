@@ -114,6 +114,8 @@ class World:
         self._protocol = choose_protocol(settings.kafka)
         self._running: dict[Delivery, asyncio.Task[None]] = {}
         self._reader = Consumer({**base_config(settings.kafka), "group.id": "reader", "enable.auto.commit": False})
+        group = worker_group(self.channel, self.priority)
+        self._group = Consumer({**base_config(settings.kafka), "group.id": group, "enable.auto.commit": False})
         self._outputs = [DELIVERY_STATUS, DEFERRED, channel_dlq(self.channel)]
         self.records: dict[str, list[Message]] = {topic: [] for topic in self._outputs}
         self._skip_what_is_there()
@@ -187,6 +189,7 @@ class World:
         for delivery in list(self._running):
             await self.stop(delivery)
         self._reader.close()
+        self._group.close()
 
     def other_ledger(self) -> Ledger:
         """The ledger as a worker that is not there any more saw it."""
@@ -228,10 +231,8 @@ class World:
         return self.records[channel_dlq(self.channel)]
 
     def lag(self) -> int:
-        group = Consumer({**base_config(self.settings.kafka), "group.id": worker_group(self.channel, self.priority)})
         ends = self._ends(self.topic)
-        committed = group.committed(ends, timeout=10)
-        group.close()
+        committed = self._group.committed(ends, timeout=10)
         return sum(end.offset - max(0, done.offset) for done, end in zip(committed, ends, strict=True))
 
     def _outcomes(self) -> dict[str, DeliveryStatus]:
@@ -245,20 +246,18 @@ class World:
     def _skip_what_is_there(self) -> None:
         """Other tests have used these topics."""
         self._reader.assign([end for topic in self._outputs for end in self._ends(topic)])
-        group = Consumer({**base_config(self.settings.kafka), "group.id": worker_group(self.channel, self.priority)})
-        group.commit(offsets=self._ends(self.topic), asynchronous=False)
-        group.close()
+        self._group.commit(offsets=self._ends(self.topic), asynchronous=False)
 
     def _ends(self, topic: str) -> list[TopicPartition]:
-        numbers = sorted(self._reader.list_topics(topic, timeout=10).topics[topic].partitions)
+        numbers = sorted(self._group.list_topics(topic, timeout=10).topics[topic].partitions)
         return [TopicPartition(topic, number, self._end(topic, number)) for number in numbers]
 
     def _end(self, topic: str, partition: int) -> int:
-        """Of a topic that may have been created a moment ago."""
+        """Of a topic that may have been created a moment ago. (Asked of a consumer whose connection no fetch holds.)"""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                return self._reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+                return self._group.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
             except KafkaException:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)

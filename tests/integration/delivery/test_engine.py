@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.integration.delivery.conftest import World
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.real_broker
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.embedded.valkey import Valkey
     from tests.integration.delivery.conftest import World
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.real_broker
 
 
 async def leased(world: "World", ledger: Ledger, dispatch: Dispatch) -> None:

@@ -78,8 +78,10 @@ def test_a_key_is_looked_for_in_the_partition_that_the_producer_chose(
     kafka_settings: KafkaSettings, make_topic: MakeTopic
 ) -> None:
     topic = make_topic(partitions=12)
+    producer = Producer(producer_config(kafka_settings))
     for n in range(40):
-        fill(kafka_settings, topic, [f"v{n}"], key=f"user-{n}")
+        producer.produce(topic, f"v{n}", f"user-{n}")
+    producer.flush(10)
     for n in (0, 7, 39):
         assert f"v{n}" in read(kafka_settings, topic, key=f"user-{n}".encode())
 

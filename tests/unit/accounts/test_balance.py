@@ -3,21 +3,21 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.accounts.balance import MAX_OFFENDERS, Balance, Tally
+from pipeline.accounts.balance import MAX_OFFENDERS, Balance, Since, Tally
 from pipeline.accounts.facts import DECIDED, DecidedEvent, Fact, Saying
 from pipeline.accounts.ledger import Ledger
 from pipeline.accounts.settle import settle
 from pipeline.events.vocabulary import Status, Verdict
 
+NO_CUT = Since({}, {})
+
 
 def fact(unit: str, word: str, offset: int = DECIDED, *, at: int = 0, in_doubt: bool = False) -> Fact:
-    return Fact(unit, offset, Saying(word, "", "push", "high", in_doubt), at, at)
+    return Fact(unit, 0, offset, Saying(word, "", "push", "high", in_doubt), at, at)
 
 
-def balance(
-    facts: list[Fact], *, finished: bool = True, unreadable: int = 0, horizon: float = float("-inf")
-) -> Balance:
-    tally = Tally(lambda group: finished, horizon)
+def balance(facts: list[Fact], *, finished: bool = True, unreadable: int = 0, since: Since = NO_CUT) -> Balance:
+    tally = Tally(lambda group: finished, since)
     with Ledger() as ledger:
         ledger.add(facts)
         for unit in ledger.units():
@@ -68,9 +68,20 @@ def test_a_send_again_that_was_flagged_leaves_the_accounts_balanced_and_is_count
 
 
 def test_an_outcome_whose_decision_is_older_than_the_topic_keeps_is_no_error() -> None:
-    b = balance([fact("a", Status.SENT, 1, at=5)], horizon=6)
-    assert b.ok
-    assert (b.outlived, b.unknown_units) == (1, 0)
+    outcome = [fact("a", Status.SENT, 1, at=5)]
+    cut = balance(outcome, since=Since({0: 6}, {}))
+    assert cut.ok
+    assert (cut.outlived, cut.unknown_units) == (1, 0)
+    assert not balance(outcome, since=Since({0: 5}, {})).ok
+    assert not balance(outcome, since=Since({1: 6}, {0: 6})).ok
+
+
+def test_a_decision_whose_outcome_is_older_than_the_topic_keeps_is_no_loss() -> None:
+    decision = [fact("a", Verdict.DISPATCH, at=5)]
+    cut = balance(decision, since=Since({}, {0: 6}))
+    assert cut.ok
+    assert (cut.outlived, cut.accepted) == (1, 0)
+    assert not balance(decision, since=Since({0: 6}, {0: 5})).ok
 
 
 def test_the_list_of_offenders_is_bounded_and_the_count_is_not() -> None:

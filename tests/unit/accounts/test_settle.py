@@ -14,12 +14,12 @@ UNIT = "7f3c7a52-1111-5222-8333-abcdefabcdef"
 
 
 def decided(verdict: Verdict, at: int = 0) -> Fact:
-    return Fact(UNIT, DECIDED, Saying(verdict, "allowed", "push", "high", False), at, at)
+    return Fact(UNIT, 0, DECIDED, Saying(verdict, "allowed", "push", "high", False), at, at)
 
 
 def told(status: Status, offset: int, *, at: int | None = None, in_doubt: bool = False) -> Fact:
     said = Saying(status, "accepted", "push", "high", in_doubt)
-    return Fact(UNIT, offset, said, offset if at is None else at, 0)
+    return Fact(UNIT, 0, offset, said, offset if at is None else at, 0)
 
 
 def after_dispatch(*statuses: Status) -> Unit:
@@ -125,7 +125,7 @@ def test_a_duplicate_is_no_unit_of_its_own() -> None:
 
 
 def test_an_event_without_channels_is_a_unit_by_its_outcome_and_a_duplicate_without_one() -> None:
-    decision = Fact(UNIT, DECIDED, Saying(Verdict.SUPPRESS, "", "", "high", False), 0, 0)
-    outcome = Fact(UNIT, 7, Saying(Status.SUPPRESSED, "no_channel", "", "high", False), 0, 0)
+    decision = Fact(UNIT, 0, DECIDED, Saying(Verdict.SUPPRESS, "", "", "high", False), 0, 0)
+    outcome = Fact(UNIT, 0, 7, Saying(Status.SUPPRESSED, "no_channel", "", "high", False), 0, 0)
     assert settle([decision, outcome, decision]).state is State.TERMINAL
     assert settle([decision]).state is State.DUPLICATE

@@ -21,7 +21,13 @@ RESULTS = st.lists(
     min_size=1,
     max_size=4,
 ).map(lambda results: [(f"d{n}", result) for n, result in enumerate(results)])
-FINAL = st.builds(Final, in_doubt=st.booleans(), occurred_at=st.integers(0, NOW), until=st.none() | st.integers(0, 9))
+FINAL = st.builds(
+    Final,
+    in_doubt=st.booleans(),
+    attempt=st.integers(0, 9),
+    occurred_at=st.integers(0, NOW),
+    until=st.none() | st.integers(0, 9),
+)
 PROGRESS = st.builds(Progress, rank=st.just(1), attempts=st.integers(1, 5), doubted=st.booleans())
 
 

@@ -1,0 +1,38 @@
+import asyncio
+
+import pytest
+from confluent_kafka import Producer
+
+from pipeline.config import KafkaSettings
+from pipeline.errors import Unavailable
+from pipeline.kafka.client import producer_config
+from pipeline.kafka.names import INGEST_DLQ
+from pipeline.kafka.topology import apply_topics
+from pipeline.observability.health import Health
+from pipeline.observability.lag import OffsetReader, sample_lag
+from pipeline.observability.metrics import Metrics
+
+pytestmark = pytest.mark.broker
+
+
+async def test_the_gauges_follow_the_cluster(kafka_settings: KafkaSettings) -> None:
+    apply_topics(kafka_settings, partitions=3, replication_factor=1)
+    before = OffsetReader(kafka_settings).read().depths[INGEST_DLQ]
+    producer = Producer(producer_config(kafka_settings))
+    producer.produce(INGEST_DLQ, b"x", b"user")
+    producer.flush(10)
+    metrics, health = Metrics(), Health("kafka")
+    sampler = asyncio.create_task(sample_lag(kafka_settings, metrics, health, every=60))
+    for _ in range(200):
+        await asyncio.sleep(0.05)
+        if health.ready:
+            break
+    await asyncio.sleep(0.1)
+    sampler.cancel()
+    depth = metrics.registry.get_sample_value("notifications_dlq_depth", {"topic": INGEST_DLQ})
+    assert depth == before + 1
+
+
+def test_a_kafka_that_is_away_is_named_with_the_setting_to_change() -> None:
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1.*PIPELINE_KAFKA__BOOTSTRAP_SERVERS"):
+        OffsetReader(KafkaSettings(bootstrap_servers="127.0.0.1:1")).read()

@@ -1,0 +1,81 @@
+"""The order of acknowledgements: never one before its records are in Kafka, never one before another that came first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from pipeline.errors import Unavailable
+from pipeline.routing.agent import AHEAD, route_in_order
+from pipeline.routing.router import Router
+
+
+class FakeEvent:
+    def __init__(self, number: int, acked: list[int]) -> None:
+        self.value = number
+        self._acked = acked
+
+    def ack(self) -> None:
+        self._acked.append(self.value)
+
+
+class SlowKafka:
+    """Stands in for the router: chunks are decided at once and acknowledged when the test says so."""
+
+    def __init__(self) -> None:
+        self.decided: list[int] = []
+        self.in_kafka = {number: asyncio.Event() for number in range(10)}
+        self.refuses: set[int] = set()
+
+    async def decide(self, chunk: int) -> int:
+        self.decided.append(chunk)
+        return chunk
+
+    async def acknowledged(self, batch: int) -> None:
+        await self.in_kafka[batch].wait()
+        if batch in self.refuses:
+            raise Unavailable("refused")
+
+
+async def chunks(acked: list[int]) -> AsyncIterator[FakeEvent]:
+    for number in range(10):
+        yield FakeEvent(number, acked)
+    await asyncio.Event().wait()
+
+
+def start(kafka: SlowKafka, acked: list[int]) -> "asyncio.Task[None]":
+    return asyncio.create_task(route_in_order(cast(Any, chunks(acked)), cast(Router, kafka)))
+
+
+async def test_a_chunk_is_acknowledged_only_after_the_ones_before_it() -> None:
+    kafka, acked = SlowKafka(), list[int]()
+    task = start(kafka, acked)
+    for number in (2, 1):
+        kafka.in_kafka[number].set()
+        await asyncio.sleep(0.01)
+        assert acked == []
+    kafka.in_kafka[0].set()
+    await asyncio.sleep(0.01)
+    assert acked == [0, 1, 2]
+    task.cancel()
+
+
+async def test_no_more_than_a_few_chunks_are_decided_ahead_of_kafka() -> None:
+    kafka = SlowKafka()
+    task = start(kafka, [])
+    await asyncio.sleep(0.01)
+    # one is being waited for, `AHEAD` are queued, one waits for room
+    assert len(kafka.decided) == AHEAD + 2
+    task.cancel()
+
+
+async def test_a_refusal_ends_the_router_with_that_chunk_and_all_after_it_unacknowledged() -> None:
+    kafka, acked = SlowKafka(), list[int]()
+    kafka.refuses = {1}
+    task = start(kafka, acked)
+    for number in range(10):
+        kafka.in_kafka[number].set()
+    with pytest.raises(Unavailable, match="refused"):
+        await asyncio.wait_for(task, 1)
+    assert acked == [0]

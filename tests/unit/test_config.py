@@ -1,0 +1,66 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import PREFIX, Settings
+from pipeline.errors import ConfigurationError
+
+TOKEN = "PIPELINE_PROVIDERS__TWILIO__AUTH_TOKEN"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+def token() -> str:
+    return Settings.load().providers.twilio.auth_token.get_secret_value()
+
+
+def test_a_mounted_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from-file\n")
+    monkeypatch.setenv(f"{TOKEN}_FILE", str(tmp_path / "token"))
+    assert token() == "from-file"
+
+
+def test_variable_goes_before_file_before_yaml_before_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    yaml, secret = tmp_path / "pipeline.yaml", tmp_path / "token"
+    yaml.write_text("providers: {twilio: {auth_token: from-yaml, from_number: '+1'}}")
+    secret.write_text("from-file")
+    assert token() == ""
+    monkeypatch.setenv("PIPELINE_CONFIG", str(yaml))
+    assert token() == "from-yaml"
+    monkeypatch.setenv(f"{TOKEN}_FILE", str(secret))
+    assert token() == "from-file"
+    monkeypatch.setenv(TOKEN, "from-variable")
+    assert token() == "from-variable"
+    assert Settings.load().providers.twilio.from_number == "+1"
+
+
+def test_librdkafka_properties_come_as_one_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_KAFKA__CLIENT", '{"security.protocol": "SASL_SSL"}')
+    assert Settings.load().kafka.client == {"security.protocol": "SASL_SSL"}
+
+
+def test_every_mistake_is_told_with_the_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_DELIVERY__LEASE", "long")
+    monkeypatch.setenv("PIPELINE_KAFKA__SERVERS", "a:1")
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load()
+    assert "PIPELINE_DELIVERY__LEASE" in str(caught.value)
+    assert "PIPELINE_KAFKA__SERVERS" in str(caught.value)
+
+
+def test_a_secret_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(f"{TOKEN}_FILE", str(tmp_path / "none"))
+    with pytest.raises(ConfigurationError, match=f"{TOKEN}_FILE names"):
+        Settings.load()
+
+
+def test_a_yaml_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_CONFIG", "/no/such/file")
+    with pytest.raises(ConfigurationError, match="PIPELINE_CONFIG"):
+        Settings.load()
