@@ -4,11 +4,13 @@ The file is named by ``PIPELINE_CONFIG``. ``PIPELINE_<SECTION>__<NAME>`` overrid
 a file instead (secrets). `Settings.load` is the only way in.
 """
 
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -202,10 +204,23 @@ class Settings(BaseSettings):
         path = os.environ.get(PREFIX + "CONFIG")
         if path and not Path(path).is_file():
             raise ConfigurationError(f"PIPELINE_CONFIG names {path!r}, and there is no such file")
+        _refuse_unknown_sections(cls.model_fields)
         try:
             return cls()
         except ValidationError as error:
             raise ConfigurationError("\n".join(_explain(e) for e in error.errors())) from None
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"{path} is not YAML: {error}") from None
+
+
+def _refuse_unknown_sections(sections: Collection[str]) -> None:
+    """A variable ``PIPELINE_X__Y`` of no section X is a slip that would go unnoticed: nothing reads it."""
+    for variable in os.environ:
+        section = variable.removeprefix(PREFIX).partition("__")[0].lower()
+        if variable.startswith(PREFIX) and "__" in variable and section not in sections:
+            near = difflib.get_close_matches(section, sections, 1)
+            hint = f"did you mean {PREFIX}{near[0].upper()}__…?" if near else f"there are {', '.join(sections)}"
+            raise ConfigurationError(f"{variable}: there is no section {section!r}; {hint}")
 
 
 class VariablesSource(EnvSettingsSource):

@@ -1,5 +1,7 @@
 """A Faust router as the tutorials write it: for each event, await every Redis call and every send."""
 
+import tempfile
+
 import faust
 import uvloop
 from faust.types import StreamT, TopicT
@@ -15,6 +17,7 @@ def make_app() -> faust.App:
         GROUP,
         broker=f"kafka://{BOOTSTRAP}",
         store="memory://",
+        datadir=tempfile.mkdtemp(),
         web_enabled=False,
         autodiscover=False,
         consumer_auto_offset_reset="earliest",

@@ -23,6 +23,9 @@ NAME = "inbox"
 TICK = 0.002
 """Seconds that rows and messages are collected for, to go out as one INSERT and one Redis pipeline."""
 
+AWAY_WAIT = 1.0
+"""Seconds until a server of ours that is away is tried again."""
+
 _NOT_STORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
 """The item is at fault, not the database; ValueError: asyncpg itself cannot encode it."""
 
@@ -127,10 +130,10 @@ def in_app_message(item: InboxItem) -> bytes:
 
 
 def _unless(result: SendResult, away: str) -> SendResult:
-    """TRANSIENT, because `away` is; but what failed for good stays failed."""
+    """Our own servers are waited for, and that costs no try; but what failed for good stays failed."""
     if result is not _ACCEPTED:
         return result
-    return SendResult(outcome=Outcome.TRANSIENT, provider=NAME, error=f"{away}_unavailable")
+    return SendResult(outcome=Outcome.THROTTLED, provider=NAME, error=f"{away}_unavailable", retry_after=AWAY_WAIT)
 
 
 def _storable(text: str) -> str:

@@ -14,7 +14,7 @@ from pipeline.providers.fcm_message import MAX_PAYLOAD, MAX_TTL, PushMessage, de
 from pipeline.users.snapshot import UserSnapshot
 
 MAX_DEVICES = 500
-"""Devices of one user that a notification goes to; the seed's figure for one multicast."""
+"""Devices of one user that a notification goes to: what one multicast of FCM took."""
 
 _URGENT = frozenset({Priority.CRITICAL, Priority.HIGH})
 

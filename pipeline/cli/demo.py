@@ -70,11 +70,17 @@ def up() -> None:
 @contextmanager
 def _line(console: Console) -> Iterator[Line]:
     """A running line; Ctrl-C and SIGTERM take everything down with them."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     console.print("starting Kafka, PostgreSQL and Valkey")
     with Stack.open() as stack:
         console.print(f"Kafka: {stack.broker.note}")
         yield open_line(stack, Plan(simulators=SIMULATORS), say=console.print)
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    """Unwind, so that everything is taken down in order. Set for SIGINT too: a script's `&` starts us ignoring it."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 @contextmanager

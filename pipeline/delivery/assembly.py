@@ -89,6 +89,11 @@ class Delivery:
         """Those that it reads now."""
         return self._engine.partitions
 
+    @property
+    def in_flight(self) -> int:
+        """Records taken and not finished."""
+        return self._engine.in_flight
+
     def stop(self) -> None:
         """Take nothing more, finish what is under way within the drain timeout, leave the group."""
         self._source.stop()

@@ -56,6 +56,11 @@ class Engine:
         """Those that are ours now."""
         return sorted(self._partitions)
 
+    @property
+    def in_flight(self) -> int:
+        """Records of these partitions that are taken and not finished."""
+        return sum(partition.held for partition in self._partitions.values())
+
     async def run(self, source: Source, broken: Awaitable[None]) -> None:
         """Deliver until the source ends; it ends by `Source.stop`.
 
@@ -178,7 +183,7 @@ class Engine:
             await asyncio.sleep(self._settings.commit_interval)
             if offsets := _committable(self._partitions.values()):
                 self._source.commit(offsets)
-            self._observed.in_flight.set(sum(partition.held for partition in self._partitions.values()))
+            self._observed.in_flight.set(self.in_flight)
 
 
 def _committable(partitions: Iterable[Partition]) -> dict[int, int]:

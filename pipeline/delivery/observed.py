@@ -14,7 +14,7 @@ from pipeline.observability.metrics import Metrics
 from pipeline.providers.base import Outcome
 
 SUCCESS = "success"
-"""The seed's word for `sent` in ``notifications_delivered_total{status}``."""
+"""What `sent` is called in ``notifications_delivered_total{status}``."""
 
 
 class Observed:

@@ -1,6 +1,7 @@
 """``pipeline worker``: wires the engines of one channel to their servers and runs them."""
 
 import asyncio
+import gc
 import random
 import secrets
 import time
@@ -52,6 +53,7 @@ async def serve_worker(runtime: Runtime, channel: Channel, priorities: Sequence[
         if ready is None:
             return
         shared = await _open(runtime, channel, stack)
+        _spare_the_collector()
         await run_until(runtime.stopping, [Delivery(shared, priority, ready) for priority in priorities])
 
 
@@ -111,6 +113,13 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
         token=lambda: secrets.token_hex(TOKEN_LENGTH // 2),
         random=random.random,
     )
+
+
+def _spare_the_collector() -> None:
+    """Thousands of works in flight are no garbage; looking through them again and again is a fifth of the CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def now_ms() -> int:

@@ -100,12 +100,13 @@ def _defaults() -> dict[str, str]:
     from pipeline.resources import resource_dir
 
     examples = resource_dir("examples")
-    return {
+    defaults = {
         "PIPELINE_CATALOGUE__PATH": str(examples / "catalogue.yaml"),
         "PIPELINE_CATALOGUE__TEMPLATES": str(examples / "templates"),
         "PIPELINE_EMAIL__UNSUBSCRIBE_SECRET": "only-for-this-laptop",
         "PIPELINE_LOG__FORMAT": "text",
     }
+    return {name: os.environ.get(name, value) for name, value in defaults.items()}
 
 
 def _start_simulators(stack: Stack, arguments: Sequence[str]) -> dict[str, str]:

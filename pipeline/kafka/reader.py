@@ -21,8 +21,8 @@ Position = tuple[str, int]
 _POLL_SECONDS = 0.1
 
 _HELD_SECONDS = 5.0
-"""How long a partition that stops short of its end is waited for: the markers of a transaction that has just been
-committed, or a new leader that does not know yet how far its followers are. Beyond that, a transaction is open."""
+"""How long a partition that stops short of its end is waited for: a new leader may not know yet how far its followers
+are. Beyond that the records between are gone."""
 
 _LEADER_SECONDS = 5.0
 
@@ -56,8 +56,9 @@ def read_topics(
     """Batches of at most `batch` records, each partition in order, up to the ends as they are now.
 
     `key` reads only the partition of each topic that holds the records of that key. `follow` goes on for ever; while
-    nothing arrives it gives an empty list several times a second, so that its user can look up from it. Compaction and transaction markers leave holes in the offsets; uncommitted records are not read. Memory is bounded
-    by librdkafka's queue (8 MiB) and one batch.
+    nothing arrives it gives an empty list several times a second, so that its user can look up from it. Compaction and
+    transaction markers leave holes in the offsets. Records of an open transaction, and what follows them, are not
+    read. Memory is bounded by librdkafka's queue (8 MiB) and one batch.
 
     Raises:
         Unavailable: Kafka or a topic is not there, or nothing was heard for `stall` seconds before the end.

@@ -1,4 +1,4 @@
-"""The HTTP side of the simulators: what they received, the latest mail, and how they shall behave."""
+"""The HTTP side of the simulators: what they received, the latest mails, and how they shall behave."""
 
 import email
 import email.policy
@@ -11,10 +11,7 @@ from aiohttp import web
 from pipeline.events.vocabulary import Channel
 from pipeline.testing.behaviour import Behaviour
 from pipeline.testing.providers import Providers
-
-CONTROL_VARIABLE = "SIMULATORS_CONTROL_URL"
-"""Where `python -m pipeline.testing` says that its control endpoint is."""
-
+from pipeline.testing.received import Received
 
 CONTROL_VARIABLE = "SIMULATORS_CONTROL_URL"
 """What ``python -m pipeline.testing`` calls the address of this endpoint."""
@@ -36,6 +33,7 @@ class Control:
         application = web.Application()
         application.router.add_get("/_control/received", self._received)
         application.router.add_get("/_control/last-mail", self._last_mail)
+        application.router.add_get("/_control/mails", self._mails)
         application.router.add_post("/_control/behaviour", self._behave)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
 
@@ -54,7 +52,7 @@ class Control:
     async def _received(self, request: web.Request) -> web.Response:
         with_ids = request.query.get("ids") == "1"
         answer = {
-            channel: {**records.summary(), **({"ids": dict(records.by_notification())} if with_ids else {})}
+            channel: {**records.summary(), **(_ids(records) if with_ids else {})}
             for channel, records in self._providers.records().items()
         }
         return web.json_response(answer)
@@ -65,6 +63,10 @@ class Control:
             return web.json_response({"error": "no mail yet"}, status=404)
         return web.json_response(read_mail(self._providers.smtp.mails[-1]))
 
+    async def _mails(self, request: web.Request) -> web.Response:
+        del request  # it has no parameters
+        return web.json_response([read_mail(content) for content in self._providers.smtp.mails])
+
     async def _behave(self, request: web.Request) -> web.Response:
         try:
             change = msgspec.json.decode(await request.read(), type=_Change)
@@ -74,6 +76,10 @@ class Control:
         except (msgspec.DecodeError, KeyError) as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"channels": channels})
+
+
+def _ids(records: Received) -> dict[str, object]:
+    return {"ids": dict(records.by_notification()), "repeated": dict(records.repeated())}
 
 
 def read_mail(content: bytes) -> dict[str, object]:

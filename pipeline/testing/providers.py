@@ -11,16 +11,16 @@ from pipeline.events.vocabulary import Channel
 from pipeline.testing.behaviour import Behaviour, Script
 from pipeline.testing.fcm import PROJECT, FcmSimulator
 from pipeline.testing.received import Received
-from pipeline.testing.smtp import SmtpSimulator
+from pipeline.testing.smtp import KEPT_MAILS, SmtpSimulator
 from pipeline.testing.twilio import TwilioSimulator
 
 
 class Providers:
     """FCM, a mail relay and Twilio on free local ports. Use as an async context manager."""
 
-    def __init__(self, behaviour: Behaviour | None = None, seed: int = 0) -> None:
+    def __init__(self, behaviour: Behaviour | None = None, seed: int = 0, *, keep_mails: int = KEPT_MAILS) -> None:
         self.fcm = FcmSimulator(Script(behaviour, seed))
-        self.smtp = SmtpSimulator(Script(behaviour, seed + 1))
+        self.smtp = SmtpSimulator(Script(behaviour, seed + 1), keep=keep_mails)
         self.twilio = TwilioSimulator(Script(behaviour, seed + 2))
         self._folder = Path()
         self._stack = AsyncExitStack()

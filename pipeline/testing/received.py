@@ -36,6 +36,11 @@ class Received:
         """Acceptances of each notification, over all its recipients."""
         return Counter({notification: recipients.total() for notification, recipients in self._recipients.items()})
 
+    def repeated(self) -> Counter[str]:
+        """Notifications that a recipient was sent more than once, and how often beyond the first."""
+        beyond = {n: recipients.total() - len(recipients) for n, recipients in self._recipients.items()}
+        return Counter({notification: count for notification, count in beyond.items() if count})
+
     def summary(self) -> dict[str, object]:
         """Totals, for JSON."""
         return {

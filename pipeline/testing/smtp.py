@@ -33,12 +33,12 @@ _AT_CONTENT = {
 class SmtpSimulator:
     """A relay on a free local port. Use as an async context manager, or `start` and `close` it."""
 
-    def __init__(self, script: Script | None = None) -> None:
+    def __init__(self, script: Script | None = None, *, keep: int = KEPT_MAILS) -> None:
         self.script = script or Script()
         self.received = Received()
         self.base_url = ""
-        self.mails: deque[bytes] = deque(maxlen=KEPT_MAILS)
-        """The latest accepted messages, complete."""
+        self.mails: deque[bytes] = deque(maxlen=keep)
+        """The latest `keep` accepted messages, complete."""
         self.connections = 0
         self._replies: deque[tuple[str, str]] = deque()
         self._server: asyncio.Server | None = None

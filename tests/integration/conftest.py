@@ -1,17 +1,37 @@
-"""The stores of the pipeline, fresh for each test."""
+"""The topics and stores of the pipeline, fresh for each test."""
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from pipeline.config import PostgresSettings, RedisSettings
+from pipeline.config import KafkaSettings, PostgresSettings, RedisSettings
+from pipeline.kafka.client import base_config
+from pipeline.kafka.names import ALL_TOPICS
+from pipeline.kafka.topology import apply_topics, missing_topics
 from pipeline.storage.migrate import migrate
 from pipeline.storage.postgres import Pool, open_pool
 from pipeline.storage.redis import open_redis
 from pipeline.storage.repositories import Repositories
 from pipeline.users.directory import UserDirectory
+
+
+@pytest.fixture
+def empty_topics(kafka_settings: KafkaSettings) -> KafkaSettings:
+    """A cluster that has every topic of the pipeline, each empty and of three partitions."""
+    admin = AdminClient(base_config(kafka_settings))
+    present = sorted(set(ALL_TOPICS) - set(missing_topics(kafka_settings)))
+    if present:
+        for deleted in admin.delete_topics(present, operation_timeout=30).values():
+            deleted.result()
+    deadline = time.monotonic() + 10
+    while len(missing_topics(kafka_settings)) < len(ALL_TOPICS) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    apply_topics(kafka_settings, partitions=3, replication_factor=1)
+    return kafka_settings
 
 
 @pytest.fixture

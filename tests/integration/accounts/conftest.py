@@ -1,19 +1,15 @@
 """The pipeline's topics, emptied for each test, and a pen to write what the router and the workers would."""
 
-import time
-
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from pipeline.config import KafkaSettings, Settings
 from pipeline.events.codec import Codec
 from pipeline.events.ids import notification_id
 from pipeline.events.records import ChannelDecision, Decision, DeliveryStatus
 from pipeline.events.vocabulary import Channel, Kind, Origin, Priority, Reason, Status, Verdict
-from pipeline.kafka.client import base_config, consumer_config, producer_config
-from pipeline.kafka.names import ALL_TOPICS, DECISIONS, DELIVERY_STATUS
-from pipeline.kafka.topology import apply_topics, missing_topics
+from pipeline.kafka.client import consumer_config, producer_config
+from pipeline.kafka.names import DECISIONS, DELIVERY_STATUS
 
 
 class Pen:
@@ -92,25 +88,10 @@ def unit(event: str) -> str:
 
 
 @pytest.fixture
-def topics(kafka_settings: KafkaSettings) -> KafkaSettings:
-    """A cluster whose pipeline topics are empty."""
-    admin = AdminClient(base_config(kafka_settings))
-    present = sorted(set(ALL_TOPICS) - set(missing_topics(kafka_settings)))
-    if present:
-        for deleted in admin.delete_topics(present, operation_timeout=30).values():
-            deleted.result()
-    deadline = time.monotonic() + 10
-    while len(missing_topics(kafka_settings)) < len(ALL_TOPICS) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    apply_topics(kafka_settings, partitions=3, replication_factor=1)
-    return kafka_settings
+def settings(empty_topics: KafkaSettings) -> Settings:
+    return Settings(kafka=empty_topics)
 
 
 @pytest.fixture
-def settings(topics: KafkaSettings) -> Settings:
-    return Settings(kafka=topics)
-
-
-@pytest.fixture
-def pen(topics: KafkaSettings) -> Pen:
-    return Pen(topics)
+def pen(empty_topics: KafkaSettings) -> Pen:
+    return Pen(empty_topics)

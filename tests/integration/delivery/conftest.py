@@ -49,6 +49,8 @@ class ScriptedSender:
         self.channel = channel
         self.devices = ["d"]
         self.seconds = 0.0
+        self.open = asyncio.Event()
+        self.open.set()
         self.script: dict[tuple[str, str], list[SendResult | Exception]] = defaultdict(list)
         self.sent: list[tuple[str, str]] = []
         self.pruned: list[str] = []
@@ -72,6 +74,7 @@ class ScriptedSender:
         self._under_way.add(lane)
         self.sent.append((key, part.key))
         await asyncio.sleep(self.seconds)
+        await self.open.wait()
         self._under_way.discard(lane)
         script = self.script[key, part.key]
         said = script.pop(0) if script else None

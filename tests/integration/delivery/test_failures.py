@@ -173,3 +173,21 @@ async def test_a_redis_that_comes_back_empty_loses_nothing(world: "World", valke
     assert {s.status for s in outcomes.values()} == {Status.SENT}
     assert [key for key, count in Counter(world.sender.keys_sent()).items() if count > 1] == ["k0"]
     assert world.health.report()["missing"] == []
+
+
+async def test_a_provider_that_hangs_fills_the_engine_to_its_limit_and_no_further(world: "World") -> None:
+    """Long enough that partitions are paused; another worker joins meanwhile."""
+    world.sender.open.clear()
+    first = world.start()
+    await world.produce(*(world.dispatch(f"k{n}", f"user{n}") for n in range(1500)))
+    await world.until(lambda: first.in_flight > 200)
+    await asyncio.sleep(2)
+    limit = world.settings.delivery.max_in_flight
+    assert first.in_flight <= limit
+    world.sender.open.set()
+    second = world.start()
+    outcomes = await world.outcomes(1500)
+    await world.settled()
+    assert (first.in_flight, second.in_flight) == (0, 0)
+    assert {s.status for s in outcomes.values()} == {Status.SENT}
+    assert len(world.sender.sent) == 1500

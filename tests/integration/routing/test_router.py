@@ -2,31 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Message
+from redis.asyncio import Redis
 
 from pipeline.catalogue.loader import load_catalogue
-from pipeline.config import KafkaSettings, PostgresSettings, RedisSettings, RouterSettings
+from pipeline.config import KafkaSettings, RouterSettings
 from pipeline.events.codec import Codec
 from pipeline.events.records import Decision, DeliveryStatus, NotificationRequested
 from pipeline.events.schemas import SchemaBook
 from pipeline.events.vocabulary import Channel, Kind, Priority, Reason, Status, Verdict
 from pipeline.kafka.client import producer_config
-from pipeline.kafka.names import ALL_TOPICS, DECISIONS, DEFERRED, DELIVERY_STATUS, INGEST, INGEST_DLQ, dispatch_topic
+from pipeline.kafka.names import DECISIONS, DEFERRED, DELIVERY_STATUS, INGEST, INGEST_DLQ, dispatch_topic
 from pipeline.kafka.producer import AsyncProducer
 from pipeline.kafka.reader import read_topics
-from pipeline.kafka.topology import apply_topics
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
 from pipeline.routing.router import Router
 from pipeline.routing.state import RouterState, cancel_key
-from pipeline.storage.migrate import migrate
-from pipeline.storage.postgres import open_pool
-from pipeline.storage.redis import open_redis
 from pipeline.storage.repositories import Repositories
 from pipeline.storage.users import UserProfile
 from pipeline.users.directory import UserDirectory
@@ -77,19 +73,13 @@ class World:
     people: Repositories
     codec: Codec
     kafka: KafkaSettings
-    redis_url: str
-    before: dict[tuple[str, int], int]
+    redis: Redis
 
     def record(self, event: NotificationRequested, offset: int) -> Given:
         return Given(self.codec.encode_event(event), offset, event.recipient_id.encode())
 
     def written(self, topic: str) -> list[Message]:
-        return [
-            message
-            for batch in read_topics(self.kafka, [topic])
-            for message in batch
-            if (message.offset() or 0) >= self.before.get((topic, message.partition() or 0), 0)
-        ]
+        return [message for batch in read_topics(self.kafka, [topic]) for message in batch]
 
     def decisions(self) -> list[Decision]:
         return [self.codec.decode_decision(m.value()) for m in self.written(DECISIONS)]
@@ -100,24 +90,12 @@ class World:
 
 @pytest.fixture
 async def world(
-    kafka_settings: KafkaSettings, database_dsn: str, redis_url: str, tmp_path: Path
+    empty_topics: KafkaSettings, redis: Redis, directory: UserDirectory, repositories: Repositories, tmp_path: Path
 ) -> AsyncIterator[World]:
-    apply_topics(kafka_settings, partitions=2, replication_factor=1)
-    before = {
-        (message.topic() or "", message.partition() or 0): (message.offset() or 0) + 1
-        for batch in read_topics(kafka_settings, ALL_TOPICS)
-        for message in batch
-    }
-    migrate(database_dsn)
     catalogue = tmp_path / "catalogue.yaml"
     catalogue.write_text(CATALOGUE)
-    async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(open_redis(RedisSettings(url=redis_url)))
-        pool = await stack.enter_async_context(await open_pool(PostgresSettings(dsn=database_dsn)))  # type: ignore[arg-type]
-        directory = UserDirectory(pool, redis)
-        book = SchemaBook.from_lock()
-        producer = await stack.enter_async_context(AsyncProducer(producer_config(kafka_settings)))
-        settings = RouterSettings()
+    settings, book = RouterSettings(), SchemaBook.from_lock()
+    async with AsyncProducer(producer_config(empty_topics)) as producer:
         router = Router(
             settings=settings,
             catalogue=load_catalogue(catalogue),
@@ -129,8 +107,7 @@ async def world(
             metrics=Metrics(),
             clock=lambda: NOON,
         )
-        people = Repositories.over(pool, directory.changed)
-        yield World(router, people, Codec.open(book), kafka_settings, redis_url, before)
+        yield World(router, repositories, Codec.open(book), empty_topics, redis)
 
 
 def shipped(recipient: str, key: str = "k1", **changes: object) -> NotificationRequested:
@@ -232,8 +209,7 @@ async def test_a_cancel_stops_a_request_that_comes_after_it_and_marks_one_that_c
     cancel = shipped("gus", kind=Kind.CANCEL, data="{}")
     await world.router.route([world.record(cancel, 1), world.record(shipped("gus"), 2)])
     assert {s.status for s in world.statuses()} == {Status.CANCELLED}
-    async with open_redis(RedisSettings(url=world.redis_url)) as redis:
-        assert await redis.exists(cancel_key("gus", "k1"))
+    assert await world.redis.exists(cancel_key("gus", "k1"))
 
 
 async def test_an_unknown_recipient_is_suppressed_for_each_channel(world: World) -> None:
@@ -270,10 +246,9 @@ async def test_the_trace_travels_to_dispatch_and_decision(world: World) -> None:
 
 async def test_a_router_whose_redis_is_away_waits_and_goes_on(world: World) -> None:
     await known(world, "jon")
-    async with open_redis(RedisSettings(url=world.redis_url)) as redis:
-        await redis.execute_command("CLIENT", "PAUSE", "1500", "ALL")
-        routing = asyncio.create_task(world.router.route([world.record(shipped("jon"), 1)]))
-        await asyncio.sleep(0.7)
-        assert not routing.done()
-        await routing
+    await world.redis.client_pause(1500)
+    routing = asyncio.create_task(world.router.route([world.record(shipped("jon"), 1)]))
+    await asyncio.sleep(0.7)
+    assert not routing.done()
+    await routing
     assert len(world.decisions()) == 1

@@ -111,7 +111,7 @@ async def test_while_a_server_is_away_everything_is_tried_again(
     send: Callable[..., asyncio.Future[list[SendResult]]], inbox: MemoryInbox, broadcast: MemoryBroadcast
 ) -> None:
     inbox.away = True
-    assert {result.outcome for result in await send("a", "b")} == {Outcome.TRANSIENT}
+    assert {result.outcome for result in await send("a", "b")} == {Outcome.THROTTLED}
     assert broadcast.batches == []
     inbox.away, broadcast.away = False, True
-    assert {result.outcome for result in await send("a", "b")} == {Outcome.TRANSIENT}
+    assert {result.outcome for result in await send("a", "b")} == {Outcome.THROTTLED}

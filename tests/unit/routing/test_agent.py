@@ -45,7 +45,7 @@ async def chunks(acked: list[int]) -> AsyncIterator[FakeEvent]:
 
 
 def start(kafka: SlowKafka, acked: list[int]) -> "asyncio.Task[None]":
-    return asyncio.create_task(route_in_order(cast(Any, chunks(acked)), cast(Router, kafka)))
+    return asyncio.create_task(route_in_order(cast("Any", chunks(acked)), cast("Router", kafka)))
 
 
 async def test_a_chunk_is_acknowledged_only_after_the_ones_before_it() -> None:
