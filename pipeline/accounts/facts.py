@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from pipeline.events.ids import notification_id
 from pipeline.events.records import Decision, DeliveryStatus
 from pipeline.events.vocabulary import Kind, Verdict
@@ -57,7 +59,13 @@ def facts_of_decision(decision: Decision, partition: int) -> Iterator[Fact]:
         yield Fact(channel.notification_id, partition, DECIDED, said, at, at)
     if not decision.channels:
         unit = notification_id(decision.idempotency_key, decision.recipient_id, "")
-        yield Fact(unit, partition, DECIDED, Saying(Verdict.SUPPRESS, "", "", priority, False), at, at)
+        verdict = Verdict.DUPLICATE if whole_rule(decision) == Verdict.DUPLICATE else Verdict.SUPPRESS
+        yield Fact(unit, partition, DECIDED, Saying(verdict, "", "", priority, False), at, at)
+
+
+def whole_rule(decision: Decision) -> str:
+    """The rule that decided the event as a whole; the router notes it where there is no channel to say it."""
+    return str(msgspec.json.decode(decision.inputs, type=dict[str, object]).get("rule", ""))
 
 
 def fact_of_status(status: DeliveryStatus, partition: int, offset: int) -> Fact:
@@ -68,6 +76,6 @@ def fact_of_status(status: DeliveryStatus, partition: int, offset: int) -> Fact:
 
 def event_of_decision(decision: Decision) -> DecidedEvent:
     """`what` is ``cancel``, ``duplicate`` (all channels are) or ``request``."""
-    verdicts = {channel.verdict for channel in decision.channels}
+    verdicts: set[str] = {channel.verdict for channel in decision.channels} or {whole_rule(decision)}
     what = "duplicate" if verdicts == {Verdict.DUPLICATE} else "request"
     return DecidedEvent(decision.partition, decision.offset, "cancel" if decision.kind is Kind.CANCEL else what)

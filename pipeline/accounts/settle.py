@@ -44,15 +44,11 @@ class Unit(NamedTuple):
 
 
 def settle(facts: Sequence[Fact]) -> Unit:
-    """Fold the facts of one unit, at least one, in any order.
-
-    A decision without channels and without an outcome is that of a duplicate: any other such event gets its outcome
-    (a status record without a channel) together with the decision.
-    """
+    """Fold the facts of one unit, at least one, in any order."""
     decisions = [f for f in facts if f.offset == DECIDED]
     told = [f for f in facts if f.offset != DECIDED]
     statuses = _distinct(told) if len(told) > 1 else told
-    accepted = [f for f in decisions if f.said.word != _DUPLICATE and (f.said.channel or told)]
+    accepted = [f for f in decisions if f.said.word != _DUPLICATE]
     terminals = [f for f in statuses if f.said.word in TERMINAL]
     state, outcome = _place(accepted, decisions, statuses, terminals)
     outcomes = {f.said.word for f in terminals}

@@ -18,7 +18,7 @@ from pipeline.observability.lag import OffsetReader, Offsets
 
 
 def take_balance(settings: Settings, codec: Codec | None = None) -> Balance:
-    """The balance now. Blocks while it reads; memory is bounded, disk is used (`TMPDIR`, about 200 bytes a record).
+    """The balance now. Blocks while it reads; memory is bounded, disk is used (`TMPDIR`; figures: decision 0012).
 
     The statuses are read before the decisions, so that whatever has an outcome has its decision read too. A consumer
     group counts as finished when it had no lag before the reading and nothing came in until after it.

@@ -249,5 +249,10 @@ class Planner:
                 )
                 for c in ruling.channels
             ],
-            inputs=_json(ruling.inputs).decode() if ruling.inputs else "{}",
+            inputs=_json(_inputs(ruling)).decode(),
         )
+
+
+def _inputs(ruling: Ruling) -> dict[str, object]:
+    """Where no channel names its rule, the decision as a whole does: else a duplicate would look like a lost event."""
+    return ruling.inputs if ruling.channels else {**ruling.inputs, "rule": ruling.rule}

@@ -161,7 +161,7 @@ class Router:
 
     async def _patiently(self, operation: Callable[[], Awaitable[T]]) -> T:
         return await until_available(
-            "Redis, PostgreSQL or the schema registry",
+            "stores",  # Redis, PostgreSQL, the schema registry: the error says which
             operation,
             away=(*REDIS_AWAY, Unavailable),
             health=self._health,

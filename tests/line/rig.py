@@ -29,7 +29,7 @@ from pipeline.testing.control import CONTROL_VARIABLE
 from pipeline.users.directory import UserDirectory
 from pipeline.users.snapshot import UserSnapshot
 
-QUIET_WITHIN = 90.0
+QUIET_WITHIN = 60.0
 POLL = 0.1
 
 
@@ -90,13 +90,18 @@ class Rig:
         return sum(p.lag for p in progress if not groups or p.group in groups)
 
     def settle(self, within: float = QUIET_WITHIN) -> Balance:
-        """The balance once nothing is on its way any more; after `within` seconds as it is then."""
+        """The balance once nothing is on its way any more.
+
+        Raises:
+            Unavailable: after `within` seconds something still is; says what, and what the services wrote last.
+        """
         deadline = time.monotonic() + within
-        while self.lag() and time.monotonic() < deadline:
+        while True:
+            if not self.lag() and (balance := take_balance(self.settings)).quiet:
+                return balance
+            if time.monotonic() > deadline:
+                raise Unavailable(f"not quiet after {within:g} s\n{self._state()}")
             time.sleep(POLL)
-        while not (balance := take_balance(self.settings)).quiet and time.monotonic() < deadline:
-            time.sleep(POLL)
-        return balance
 
     def taken(self) -> dict[str, Taken]:
         """What each provider accepted, by channel."""
@@ -113,6 +118,11 @@ class Rig:
         """The whole delivery-status topic."""
         batches = read_topics(self.settings.kafka, [DELIVERY_STATUS])
         return [self.codec.decode_status(message.value()) for batch in batches for message in batch]
+
+    def _state(self) -> str:
+        behind = [f"{p.group}: {p.finished} of {p.ends}" for p in self._offsets.read().progress if p.lag]
+        logs = [f"{name} wrote last:\n{child.log_tail()}" for name, child in self.line.services.items()]
+        return "\n".join([*behind, *logs])
 
     def _control(self, what: str, body: bytes | None = None) -> bytes:
         url = f"{self.line.environment[CONTROL_VARIABLE]}/_control/{what}"

@@ -124,8 +124,8 @@ def test_a_duplicate_is_no_unit_of_its_own() -> None:
     assert settle([decided(Verdict.DISPATCH), decided(Verdict.DUPLICATE)]).state is State.IN_FLIGHT
 
 
-def test_an_event_without_channels_is_a_unit_by_its_outcome_and_a_duplicate_without_one() -> None:
+def test_an_event_without_channels_is_a_unit_too_and_in_flight_until_its_outcome_is_there() -> None:
     decision = Fact(UNIT, 0, DECIDED, Saying(Verdict.SUPPRESS, "", "", "high", False), 0, 0)
     outcome = Fact(UNIT, 0, 7, Saying(Status.SUPPRESSED, "no_channel", "", "high", False), 0, 0)
     assert settle([decision, outcome, decision]).state is State.TERMINAL
-    assert settle([decision]).state is State.DUPLICATE
+    assert settle([decision]).state is State.IN_FLIGHT
