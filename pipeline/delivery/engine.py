@@ -132,12 +132,17 @@ class Engine:
             batch = [await self._arrivals.get()]
             while not self._arrivals.empty() and len(batch) < self._settings.fetch_max_records:
                 batch.append(self._arrivals.get_nowait())
-            for work in await self._intake.read(batch, self.finished):
+            for work in await self._intake.read(batch, self._rejected):
+                work.partition.arrived()
                 if work.partition.gone:
                     self._let_go(work.partition)
                 else:
                     self._lanes.add(work.lane, work)
             self._put_to_work()
+
+    def _rejected(self, partition: Partition, record: Inbound) -> None:
+        partition.arrived()
+        self.finished(partition, record)
 
     def _put_to_work(self) -> None:
         while len(self._workers) < self._settings.concurrency and (work := self._lanes.take()) is not None:

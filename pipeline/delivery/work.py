@@ -16,9 +16,13 @@ from pipeline.users.snapshot import UserSnapshot
 
 
 class Partition:
-    """One partition while it is ours. `gone`: nothing more may be started; `drained` is set once nothing is held."""
+    """One partition while it is ours. `gone`: nothing more may be started; `drained` is set once nothing is under way.
 
-    __slots__ = ("committed", "drained", "gone", "held", "number", "tracker")
+    `held` are the records that are taken and not finished, `arriving` those of them that are still being looked up:
+    nothing has happened to these, so nobody waits for them.
+    """
+
+    __slots__ = ("arriving", "committed", "drained", "gone", "held", "number", "tracker")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -26,20 +30,30 @@ class Partition:
         self.committed: int | None = None
         self.gone = False
         self.held = 0
+        self.arriving = 0
         self.drained = asyncio.Event()
 
     def hold(self) -> None:
+        """A record came."""
         self.held += 1
+        self.arriving += 1
+
+    def arrived(self) -> None:
+        """A record is looked up."""
+        self.arriving -= 1
 
     def let_go(self) -> None:
+        """A record that had arrived is finished, or somebody else's now."""
         self.held -= 1
-        if self.gone and not self.held:
-            self.drained.set()
+        self._note_if_drained()
 
     def leave(self) -> None:
         """It is no longer ours."""
         self.gone = True
-        if not self.held:
+        self._note_if_drained()
+
+    def _note_if_drained(self) -> None:
+        if self.gone and self.held == self.arriving:
             self.drained.set()
 
 

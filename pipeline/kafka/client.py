@@ -8,8 +8,12 @@ ClientConfig = dict[str, str | int | float | bool]
 
 
 def base_config(kafka: KafkaSettings) -> ClientConfig:
-    """What every client shares: addresses, pass-through security, quiet logs."""
-    return {"bootstrap.servers": kafka.bootstrap_servers, "log.connection.close": False, **kafka.client}
+    """What every client shares: addresses, pass-through security, and silence.
+
+    librdkafka would write to stderr by itself while a broker is away; we say so once, through health and the log.
+    ``kafka.client: {log_level: "6"}`` gives it its voice back.
+    """
+    return {"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0, **kafka.client}
 
 
 def producer_config(kafka: KafkaSettings, extra: Mapping[str, str | int] | None = None) -> ClientConfig:

@@ -25,10 +25,7 @@ POLL = 0.1
 """Seconds that one poll waits: how long a commit or a stop may have to wait for the thread."""
 
 HOLD = 1.0
-"""Seconds of back-pressure that are waited out without polling; after that, partitions are paused.
-
-A pause throws away what librdkafka has fetched ahead, so it pays only where it lasts.
-"""
+"""Seconds of back-pressure without polling; then partitions are paused, which throws away what is fetched ahead."""
 
 GRACE = 2.0
 """Seconds beyond the drain timeout that the thread waits for the loop's answer to a revocation."""
@@ -74,6 +71,7 @@ class KafkaSource:
         self._batch = batch
         self._drain_timeout = drain_timeout
         self._stopping = threading.Event()
+        self._stop_asked = asyncio.Event()
         self._commits: dict[int, int] = {}
         self._commits_lock = threading.Lock()
         self._revoked: set[int] = set()
@@ -90,16 +88,23 @@ class KafkaSource:
         """
         self._loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = self._loop.create_future()
-        thread = threading.Thread(target=self._own, args=(ended,), name=f"consumer {self._topic}", daemon=True)
-        thread.start()
+        threading.Thread(target=self._own, args=(ended,), name=f"consumer {self._topic}", daemon=True).start()
+        stop = asyncio.ensure_future(self._stop_asked.wait())
+        either: list[asyncio.Future[Any]] = [ended, stop]
         try:
-            await asyncio.shield(ended)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([ended], timeout=self._drain_timeout + GRACE + CLOSE_TIMEOUT)
+            if ended.done():
+                ended.result()
+            else:
+                logger.warning("left the group of %s without a word: Kafka does not answer", self._topic)
         finally:
-            self._stopping.set()
-            self._room.open()
+            stop.cancel()
+            self.stop()
 
     def stop(self) -> None:
         """Leave the group: partitions are revoked first."""
+        self._stop_asked.set()
         self._stopping.set()
         self._room.open()
 
@@ -198,29 +203,25 @@ class KafkaSource:
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = _numbers(partitions)
-        self._revoked.update(numbers)
         offsets = self._ask(self._listener.revoked(numbers), self._drain_timeout + GRACE) or {}
-        with self._commits_lock:
-            for number in numbers:
-                self._commits.pop(number, None)
+        self._forget(numbers)
         if offsets:
             try:
                 consumer.commit(offsets=self._positions(offsets), asynchronous=False)
             except KafkaException as error:
-                logger.warning(
-                    "cannot commit %s while letting go: %s; the ledger recognises what comes again",
-                    self._topic,
-                    error.args[0].str(),
-                )
+                logger.warning("cannot commit %s while letting go: %s", self._topic, error.args[0].str())
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = _numbers(partitions)
         logger.warning("lost partitions %s of %s: the group did not hear of us in time", numbers, self._topic)
+        self._forget(numbers)
+        self._tell(self._listener.lost, numbers)
+
+    def _forget(self, numbers: list[int]) -> None:
         self._revoked.update(numbers)
         with self._commits_lock:
             for number in numbers:
                 self._commits.pop(number, None)
-        self._tell(self._listener.lost, numbers)
 
     def _on_error(self, error: KafkaError) -> None:
         self._reach.note(error)

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # not in its __all__
 
 from pipeline.config import KafkaSettings
@@ -36,6 +37,7 @@ GROUPS: dict[str, str] = {
 _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _TIMEOUT = 3.0
+_AT_ONCE = 6
 _RECORDED = (DECISIONS, DELIVERY_STATUS)
 _ATTEMPTS = 10
 _PAUSE = 0.3
@@ -114,7 +116,9 @@ class OffsetReader:
     def _read(self) -> Offsets:
         topics = (*GROUPS.values(), *DLQ_TOPICS, *_RECORDED)
         partitions = {topic: self._reach.partitions(self._admin, topic) for topic in topics}
-        committed = {group: self._committed(group, partitions[topic]) for group, topic in GROUPS.items()}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            answers = pool.map(lambda group: self._committed(group, partitions[GROUPS[group]]), GROUPS)
+            committed = dict(zip(GROUPS, answers, strict=True))
         everything = [position for topic in topics for position in partitions[topic]]
         lows = self._bounds(everything, _EARLIEST)
         ends = self._bounds(everything, _LATEST)
@@ -125,10 +129,18 @@ class OffsetReader:
         return Offsets(progress, depths, {t: tuple(lows[p] for p in partitions[t]) for t in _RECORDED})
 
     def _committed(self, group: str, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        request = ConsumerGroupTopicPartitions(group, [TopicPartition(*position) for position in partitions])
-        answers = self._admin.list_consumer_group_offsets([request], request_timeout=_TIMEOUT)
-        result = answers[group].result().topic_partitions or []
-        return {(tp.topic, tp.partition): tp.offset for tp in result}
+        """Asked by a consumer that never joins: librdkafka's admin call for it ends the process with a segmentation
+        fault when a coordinator moves (librdkafka#5040).
+        """
+        consumer = Consumer({**self._reach.client_config(), "group.id": group})
+        try:
+            answers = consumer.committed([TopicPartition(*position) for position in partitions], timeout=_TIMEOUT)
+        finally:
+            consumer.close()
+        for answer in answers:
+            if answer.error is not None:
+                raise KafkaException(answer.error)
+        return {(answer.topic, answer.partition): answer.offset for answer in answers}
 
     def _bounds(self, positions: list[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
         request = {TopicPartition(*position): spec for position in positions}

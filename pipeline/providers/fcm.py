@@ -15,7 +15,6 @@ from pipeline.providers.http import Answer, open_session, post
 from pipeline.providers.table import Row
 
 NAME = "fcm"
-CONNECTIONS = 100
 
 _CODES = "https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode"
 _GUIDE = "https://firebase.google.com/docs/cloud-messaging/error-codes"
@@ -130,7 +129,7 @@ class Fcm:
         self._project_proven = False
 
     async def start(self) -> None:
-        self._session = open_session(connections=CONNECTIONS, timeout=self._timeout)
+        self._session = open_session(timeout=self._timeout)
 
     async def close(self) -> None:
         await self._token.close()

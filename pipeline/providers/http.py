@@ -30,15 +30,16 @@ class NoAnswer:
     error: str
 
 
-def open_session(*, connections: int, timeout: float) -> aiohttp.ClientSession:
+def open_session(*, timeout: float) -> aiohttp.ClientSession:
     """HTTP/1.1 with keep-alive: seven times the rate of HTTP/2 clients from one process.
 
-    `timeout` (seconds) bounds the wait for an answer; getting a connection has `CONNECT_TIMEOUT` of its own, so that
-    a request that was never written can be told from one whose answer is late.
+    As many connections as sends are under way, which the delivery engine bounds: a send that waited for a connection
+    would use up the time that its lease covers. `timeout` (seconds) bounds the wait for an answer; connecting has
+    `CONNECT_TIMEOUT` of its own, so that a request that was never written can be told from one whose answer is late.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=60),
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=timeout),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=timeout),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 

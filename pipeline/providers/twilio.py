@@ -14,7 +14,6 @@ from pipeline.providers.http import Answer, open_session, post
 from pipeline.providers.table import Row
 
 NAME = "twilio"
-CONNECTIONS = 50
 
 _DICTIONARY = "https://www.twilio.com/docs/api/errors/{}"
 _HTTP = "https://www.twilio.com/docs/usage/troubleshooting/debugging-common-api-errors"
@@ -118,7 +117,7 @@ class Twilio:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        self._session = open_session(connections=CONNECTIONS, timeout=self._timeout)
+        self._session = open_session(timeout=self._timeout)
 
     async def close(self) -> None:
         if self._session:

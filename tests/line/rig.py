@@ -43,6 +43,10 @@ class Taken(msgspec.Struct, frozen=True):
     repeated: dict[str, int]
 
 
+class _Accepted(msgspec.Struct, frozen=True):
+    accepted: int
+
+
 class Mail(msgspec.Struct, frozen=True):
     """A mail as it arrived, decoded."""
 
@@ -106,6 +110,10 @@ class Rig:
     def taken(self) -> dict[str, Taken]:
         """What each provider accepted, by channel."""
         return msgspec.json.decode(self._control("received?ids=1"), type=dict[str, Taken])
+
+    def accepted(self, channel: str) -> int:
+        """How many requests the channel's provider has accepted; cheap."""
+        return msgspec.json.decode(self._control("received"), type=dict[str, _Accepted])[channel].accepted
 
     def mails(self) -> list[Mail]:
         return msgspec.json.decode(self._control("mails"), type=list[Mail])

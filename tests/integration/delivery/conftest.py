@@ -19,6 +19,7 @@ from pipeline.config import DeliverySettings, KafkaSettings, RedisSettings, Sett
 from pipeline.delivery.assembly import Delivery, Shared
 from pipeline.delivery.ledger import EntryKeys, Ledger, entry_keys
 from pipeline.delivery.ports import Clock
+from pipeline.errors import Unavailable
 from pipeline.events.codec import Codec
 from pipeline.events.ids import notification_id
 from pipeline.events.records import DeliveryStatus, Dispatch, NotificationRequested
@@ -95,8 +96,11 @@ class People:
 
     def __init__(self) -> None:
         self.missing: set[str] = set()
+        self.away = False
 
     async def snapshots(self, user_ids: Collection[str]) -> dict[str, UserSnapshot]:
+        if self.away:
+            raise Unavailable("PostgreSQL is away")
         return {i: UserSnapshot(user_id=i, version=1, known=i not in self.missing) for i in user_ids}
 
 

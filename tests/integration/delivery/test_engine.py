@@ -184,6 +184,7 @@ async def test_a_record_routed_twice_is_sent_once(world: "World") -> None:
     await world.produce(dispatch, dispatch, dispatch)
     world.start()
     await world.settled()
+    await world.outcomes(1)
     assert world.words("k") == ["sent"]
     assert len(world.sender.sent) == 1
     ledger = world.other_ledger()

@@ -191,3 +191,14 @@ async def test_a_provider_that_hangs_fills_the_engine_to_its_limit_and_no_furthe
     assert (first.in_flight, second.in_flight) == (0, 0)
     assert {s.status for s in outcomes.values()} == {Status.SENT}
     assert len(world.sender.sent) == 1500
+
+
+async def test_a_stop_does_not_wait_for_a_directory_that_is_away(world: "World") -> None:
+    world.people.away = True
+    worker = world.start()
+    await world.produce(world.dispatch("k"))
+    await world.until(lambda: worker.in_flight == 1)
+    await asyncio.wait_for(world.stop(worker), world.settings.delivery.drain_timeout / 2)
+    world.people.away = False
+    world.start()
+    assert (await world.outcomes(1))["k"].status is Status.SENT
