@@ -20,9 +20,6 @@ from pipeline.storage.redis import REDIS_AWAY
 from pipeline.users.snapshot import UserSnapshot
 
 NAME = "inbox"
-TICK = 0.002
-"""Seconds that rows and messages are collected for, to go out as one INSERT and one Redis pipeline."""
-
 AWAY_WAIT = 1.0
 """Seconds until a server of ours that is away is tried again."""
 
@@ -60,7 +57,7 @@ class InAppSender:
         self._renderer = renderer
         self._inbox = inbox
         self._broadcast = broadcast
-        self._coalescer: Coalescer[InboxItem, SendResult] = Coalescer(self._deliver, delay=TICK)
+        self._coalescer: Coalescer[InboxItem, SendResult] = Coalescer(self._deliver)
 
     async def start(self) -> None:
         """Nothing to open: the pools are the process's."""

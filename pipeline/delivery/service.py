@@ -27,9 +27,13 @@ from pipeline.runtime import Runtime, Service, unless_stopped
 from pipeline.storage.devices import DeviceRegistry
 from pipeline.storage.inbox import Inbox
 from pipeline.storage.postgres import open_pool
+from pipeline.storage.presence import wait_for_stores
 from pipeline.storage.redis import open_redis
 from pipeline.storage.suppressions import Suppressions
 from pipeline.users.directory import UserDirectory
+
+LINGER_MS = 5
+"""Status records are on nobody's way: collecting them wakes librdkafka's threads less often."""
 
 
 def worker_service(channel: Channel, priorities: Sequence[Priority]) -> Service:
@@ -52,7 +56,9 @@ async def serve_worker(runtime: Runtime, channel: Channel, priorities: Sequence[
         ready = await unless_stopped(runtime.stopping, _kafka_ready(runtime, channel, priorities))
         if ready is None:
             return
-        shared = await _open(runtime, channel, stack)
+        shared = await unless_stopped(runtime.stopping, _open(runtime, channel, stack))
+        if shared is None:
+            return
         _spare_the_collector()
         await run_until(runtime.stopping, [Delivery(shared, priority, ready) for priority in priorities])
 
@@ -87,6 +93,7 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
     settings = runtime.settings
     redis = await stack.enter_async_context(open_redis(settings.redis))
     pool = await stack.enter_async_context(await open_pool(settings.postgres))
+    await wait_for_stores(redis, pool, settings, runtime.health)
     directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl, metrics=runtime.metrics)
     sender: ChannelSender = await open_sender(
         channel,
@@ -99,7 +106,7 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
     )
     stack.push_async_callback(sender.close)
     book = await open_book(settings.kafka)
-    producer = await stack.enter_async_context(AsyncProducer(producer_config(settings.kafka)))
+    producer = await stack.enter_async_context(AsyncProducer(producer_config(settings.kafka, {"linger.ms": LINGER_MS})))
     return Shared(
         settings=settings,
         sender=sender,

@@ -93,7 +93,7 @@ class _Cluster:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._reach = Reach(kafka)
-        config = {**base_config(kafka), "log_level": 4, "error_cb": self._reach.note}
+        config = {**base_config(kafka), "error_cb": self._reach.note}
         self._admin = AdminClient(config)  # type: ignore[arg-type]  # its stub knows of no callbacks
 
     def names(self) -> set[str]:

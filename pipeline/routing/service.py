@@ -1,6 +1,9 @@
 """``pipeline router``: wires the router to its servers and runs it."""
 
+import asyncio
 from contextlib import AsyncExitStack
+
+from redis.asyncio import Redis
 
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.events.codec import Codec
@@ -14,10 +17,18 @@ from pipeline.routing.agent import make_app, run_app
 from pipeline.routing.router import Router
 from pipeline.routing.state import RouterState
 from pipeline.runtime import Background, Runtime, unless_stopped
-from pipeline.storage.postgres import open_pool
+from pipeline.storage.postgres import Pool, open_pool
+from pipeline.storage.presence import wait_for_stores
 from pipeline.storage.redis import open_redis
 from pipeline.users.directory import UserDirectory
 from pipeline.users.invalidation import InvalidationListener
+
+
+async def _servers(runtime: Runtime, redis: Redis, pool: Pool) -> None:
+    settings, health = runtime.settings, runtime.health
+    await asyncio.gather(
+        wait_for_topics(settings.kafka, ALL_TOPICS, health), wait_for_stores(redis, pool, settings, health)
+    )
 
 
 async def serve_router(runtime: Runtime) -> None:
@@ -34,7 +45,7 @@ async def serve_router(runtime: Runtime) -> None:
         pool = await stack.enter_async_context(await open_pool(settings.postgres))
         directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl, metrics=metrics)
         background = await stack.enter_async_context(Background())
-        await unless_stopped(runtime.stopping, wait_for_topics(settings.kafka, ALL_TOPICS, health))
+        await unless_stopped(runtime.stopping, _servers(runtime, redis, pool))
         if runtime.stopping.is_set():
             return
         book = await open_book(settings.kafka)

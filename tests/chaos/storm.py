@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import msgspec
 
@@ -40,7 +41,7 @@ class Feed:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._error: BaseException | None = None
 
-    def __enter__(self) -> "Feed":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -127,6 +127,13 @@ class Rig:
         batches = read_topics(self.settings.kafka, [DELIVERY_STATUS])
         return [self.codec.decode_status(message.value()) for batch in batches for message in batch]
 
+    def settle_groups(self, *groups: str, within: float = 30.0) -> int:
+        """What these consumer groups have left, once that is nothing or the time is over."""
+        deadline = time.monotonic() + within
+        while (left := self.lag(*groups)) and time.monotonic() < deadline:
+            time.sleep(POLL)
+        return left
+
     def _state(self) -> str:
         behind = [f"{p.group}: {p.finished} of {p.ends}" for p in self._offsets.read().progress if p.lag]
         logs = [f"{name} wrote last:\n{child.log_tail()}" for name, child in self.line.services.items()]
@@ -134,7 +141,7 @@ class Rig:
 
     def _control(self, what: str, body: bytes | None = None) -> bytes:
         url = f"{self.line.environment[CONTROL_VARIABLE]}/_control/{what}"
-        with urllib.request.urlopen(url, body, timeout=10) as answer:
+        with urllib.request.urlopen(url, body, timeout=10) as answer:  # noqa: S310 - our own simulator
             content: bytes = answer.read()
             return content
 

@@ -11,6 +11,7 @@ from confluent_kafka import Message
 from pipeline.config import KafkaSettings
 from pipeline.events.records import NotificationRequested
 from pipeline.events.vocabulary import Channel, Status
+from pipeline.kafka.inbound import inbound
 from pipeline.kafka.names import INGEST, INGEST_DLQ, Header
 from pipeline.kafka.producer import Record
 from pipeline.kafka.reader import read_topics
@@ -55,7 +56,7 @@ def read_dead_letters(kafka: KafkaSettings, keys: set[bytes | None]) -> Counter[
 
 
 def texts(message: Message) -> dict[str, str]:
-    return {name: value.decode() for name, value in message.headers() or [] if isinstance(value, bytes)}
+    return {name: (value or b"").decode() for name, value in inbound(message).headers}
 
 
 def malformed(rig: Rig) -> list[Record]:

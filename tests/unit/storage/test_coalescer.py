@@ -30,11 +30,24 @@ async def test_calls_of_one_moment_become_one_and_each_gets_its_own_answer() -> 
 
 async def test_a_full_batch_does_not_wait() -> None:
     flush = Doubling()
-    coalescer = Coalescer(flush, delay=0.05, limit=2)
+    coalescer = Coalescer(flush, spacing=0.05, limit=2)
     async with asyncio.timeout(0.04):
         assert [*await asyncio.gather(coalescer.call(1), coalescer.call(2))] == [2, 4]
     assert await coalescer.call(3) == 6
     assert flush.batches == [[1, 2], [3]]
+
+
+async def test_a_lone_call_waits_for_nothing_and_a_stream_of_calls_is_spaced() -> None:
+    flush = Doubling()
+    coalescer = Coalescer(flush, spacing=0.05)
+    async with asyncio.timeout(0.04):
+        assert await coalescer.call(1) == 2
+    began = asyncio.get_running_loop().time()
+    first = asyncio.create_task(coalescer.call(2))
+    await asyncio.sleep(0.01)
+    assert [*await asyncio.gather(first, coalescer.call(3))] == [4, 6]
+    assert asyncio.get_running_loop().time() - began > 0.02
+    assert flush.batches == [[1], [2, 3]]
 
 
 async def test_a_slow_batch_does_not_hold_up_the_next() -> None:

@@ -1,0 +1,108 @@
+"""``python -m tests.chaos``: the whole line under load, while processes and servers are killed, stopped and paused.
+
+Writes ``build/chaos.json``. Exit code 0 only if every event is accounted for and nothing was sent twice unflagged.
+"""
+
+import argparse
+import random
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from pipeline.embedded.line import Plan, open_line
+from pipeline.embedded.stack import Stack
+from tests.chaos.faults import draw, possible_faults, revive
+from tests.chaos.storm import Feed, Verdict, judge
+from tests.line.rig import Rig
+
+RESULTS = Path("build/chaos.json")
+SETTLE_WITHIN = 180.0
+BETWEEN = (4.0, 10.0)
+"""Seconds from one fault to the next."""
+
+PLAN = Plan(
+    simulators=("--delay-ms", "20"),
+    environment={"PIPELINE_DELIVERY__LEASE": "8", "PIPELINE_DELIVERY__PROVIDER_TIMEOUT": "5"},
+)
+
+
+class Results(msgspec.Struct, frozen=True):
+    """``build/chaos.json``. `lost`: events without a decision; all else in notifications."""
+
+    produced: int
+    lost: int
+    unaccounted: int
+    duplicates_flagged: int
+    duplicates_unflagged: int
+    faults: list[str]
+    longest_stall_s: float
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long events are produced")
+    parser.add_argument("--rate", type=float, default=300.0, help="events a second")
+    parser.add_argument("--seed", type=int, default=1, help="same seed, same events and faults")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    options = parser.parse_args()
+    with Stack.open() as stack:
+        _say(f"Kafka: {stack.broker.note}")
+        line = open_line(stack, PLAN, say=_say)
+        line.await_ready()
+        rig = Rig(line)
+        with Feed(rig, rate=options.rate, seconds=options.seconds, seed=options.seed) as feed:
+            faults = _rage(rig, feed, random.Random(options.seed))
+        _say(f"{feed.produced:,} events produced; waiting until all is quiet")
+        faults += revive(list(line.services.values()))
+        verdict = judge(rig, feed.produced, SETTLE_WITHIN)
+    results = _results(verdict, feed.produced, faults)
+    document = msgspec.json.format(msgspec.json.encode(results), indent=2)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_bytes(document + b"\n")
+    sys.stdout.write(document.decode() + "\n" if options.json else _summary(results, verdict))
+    return 0 if verdict.ok else 1
+
+
+def _rage(rig: Rig, feed: Feed, rnd: random.Random) -> list[str]:
+    done: list[str] = []
+    faults = possible_faults(rig.line)
+    while feed.running:
+        time.sleep(rnd.uniform(*BETWEEN))
+        name, fault = draw(faults, rnd)
+        _say(f"{feed.produced:>8,} events: {name}")
+        fault()
+        done += [name, *revive(list(rig.line.services.values()))]
+    return done
+
+
+def _results(verdict: Verdict, produced: int, faults: list[str]) -> Results:
+    balance = verdict.balance
+    return Results(
+        produced=produced,
+        lost=verdict.lost,
+        unaccounted=balance.unaccounted,
+        duplicates_flagged=balance.duplicates_flagged,
+        duplicates_unflagged=balance.duplicates_unflagged + len(verdict.unflagged),
+        faults=faults,
+        longest_stall_s=round(verdict.stall, 1),
+    )
+
+
+def _summary(results: Results, verdict: Verdict) -> str:
+    word = "all accounted for" if verdict.ok else f"NOT ACCOUNTED FOR: {verdict}"
+    return (
+        f"{results.produced:,} events, {len(results.faults)} faults, longest stall {results.longest_stall_s:g} s; "
+        f"lost {results.lost}, unaccounted {results.unaccounted}, "
+        f"sent twice: {results.duplicates_unflagged} unflagged, {results.duplicates_flagged} flagged; "
+        f"in doubt {verdict.in_doubt}: {word}\n"
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
