@@ -30,6 +30,13 @@ HOLD = 1.0
 GRACE = 2.0
 """Seconds beyond the drain timeout that the thread waits for the loop's answer to a revocation."""
 
+FETCH_AHEAD: dict[str, str | int] = {
+    "queued.max.messages.kbytes": 2_048,
+    "fetch.max.bytes": 2_097_152,
+    "max.partition.fetch.bytes": 262_144,
+}
+"""A process has a consumer for each priority, and what a fetch brings unpacks to several times its size."""
+
 RECHECK = 2.0
 """Seconds between two looks at a Kafka that is away."""
 
@@ -58,7 +65,7 @@ class KafkaSource:
     ) -> None:
         self._reach = Reach(kafka)
         self._config: dict[str, Any] = {
-            **consumer_config(kafka, group, group_config(protocol)),
+            **consumer_config(kafka, group, {**FETCH_AHEAD, **group_config(protocol)}),
             "error_cb": self._on_error,
             "on_commit": _on_commit,
             "log_level": 0,
