@@ -1,7 +1,7 @@
 """A confluent producer for asyncio: no thread, no future for each record, back-pressure instead of `BufferError`.
 
 ``confluent_kafka.aio`` drops headers and takes a second or more to report a delivery, so this wraps the synchronous
-`Producer`: while anything is under way, one task polls it once a millisecond.
+`Producer`: while anything is under way, one task polls it every `poll_interval` seconds.
 """
 
 import asyncio
@@ -32,8 +32,11 @@ class Record(NamedTuple):
 class AsyncProducer:
     """Produces to Kafka from one event loop. Use as an async context manager; leaving it flushes."""
 
-    def __init__(self, config: ClientConfig, *, flush_timeout: float = 10.0) -> None:
+    def __init__(
+        self, config: ClientConfig, *, flush_timeout: float = 10.0, poll_interval: float = POLL_INTERVAL
+    ) -> None:
         self._producer = Producer(config)
+        self._poll_interval = poll_interval
         self._flush_timeout = flush_timeout
         self._pump: asyncio.Task[None] | None = None
 
@@ -118,7 +121,7 @@ class AsyncProducer:
     async def _poll_while_busy(self) -> None:
         while len(self._producer):
             self._producer.poll(0)
-            await asyncio.sleep(POLL_INTERVAL)
+            await asyncio.sleep(self._poll_interval)
 
 
 class Batch:

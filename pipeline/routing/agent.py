@@ -24,6 +24,9 @@ from pipeline.routing.transport import SCHEME, Chunk, ChunkTopic
 AHEAD = 2
 """Chunks that may be decided and not yet acknowledged."""
 
+BUFFERED = 8
+"""Chunks that wait to be decided, at most 1 MiB each; as many again wait in Faust's own buffer."""
+
 STOP_TIMEOUT = 8.0
 """Seconds that a stop may take. Leaving at once is safe: nothing that was not acknowledged is committed."""
 
@@ -54,7 +57,7 @@ def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router) -> 
         broker_max_poll_records=settings.fetch_max_records,
         consumer_max_fetch_size=1_048_576,
         stream_wait_empty=False,
-        stream_buffer_maxsize=2,
+        stream_buffer_maxsize=BUFFERED,
         agent_supervisor=CrashingSupervisor,
     )
     ingest = app.topic(INGEST, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
@@ -67,24 +70,13 @@ def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router) -> 
 
 
 async def route_in_order(chunks: AsyncIterable[EventT[Any]], router: Router) -> None:
-    """Decide one chunk while Kafka still acknowledges the ones before it; acknowledge them in their order.
+    """Decide what has come while Kafka still acknowledges what was decided before; acknowledge chunks in their order.
 
     Raises:
         Unavailable: Kafka refused a record for good. That chunk and all after it stay unacknowledged.
     """
-    under_way: asyncio.Queue[tuple[EventT[Any], Batch]] = asyncio.Queue(AHEAD)
-
-    async def decide() -> None:
-        async for chunk in chunks:
-            await under_way.put((chunk, await router.decide(cast("Chunk", chunk.value))))
-
-    async def acknowledge() -> None:
-        while True:
-            chunk, batch = await under_way.get()
-            await router.acknowledged(batch)
-            chunk.ack()
-
-    tasks = [asyncio.ensure_future(decide()), asyncio.ensure_future(acknowledge())]
+    belt = _Belt(chunks, router)
+    tasks = [asyncio.ensure_future(step()) for step in (belt.take_in, belt.decide, belt.acknowledge)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -92,6 +84,39 @@ async def route_in_order(chunks: AsyncIterable[EventT[Any]], router: Router) -> 
     finally:
         for task in tasks:
             task.cancel()
+
+
+class _Belt:
+    """Three steps that run beside each other, each in order.
+
+    What has come is decided at once, whatever its partitions: one read and one write of Redis serve all of it, so that
+    a router that falls behind takes larger bites.
+    """
+
+    def __init__(self, chunks: AsyncIterable[EventT[Any]], router: Router) -> None:
+        self._chunks = chunks
+        self._router = router
+        self._arrived: asyncio.Queue[EventT[Any]] = asyncio.Queue(BUFFERED)
+        self._under_way: asyncio.Queue[tuple[list[EventT[Any]], Batch]] = asyncio.Queue(AHEAD)
+
+    async def take_in(self) -> None:
+        async for chunk in self._chunks:
+            await self._arrived.put(chunk)
+
+    async def decide(self) -> None:
+        while True:
+            bite = [await self._arrived.get()]
+            while not self._arrived.empty():
+                bite.append(self._arrived.get_nowait())
+            records = [record for chunk in bite for record in cast("Chunk", chunk.value)]
+            await self._under_way.put((bite, await self._router.decide(records)))
+
+    async def acknowledge(self) -> None:
+        while True:
+            bite, batch = await self._under_way.get()
+            await self._router.acknowledged(batch)
+            for chunk in bite:
+                chunk.ack()
 
 
 async def run_app(app: faust.App, stopping: asyncio.Event) -> None:

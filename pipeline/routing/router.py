@@ -92,7 +92,7 @@ class Router:
         await self._producer.acknowledged(batch)
 
     async def decide(self, chunk: Sequence[IngestRecord]) -> Batch:
-        """Decide every record of the chunk, in order, and hand what follows from it to the producer.
+        """Decide every record, in order, and hand what follows from it to the producer. A chunk may span partitions.
 
         Waits for as long as Redis, PostgreSQL or Kafka are away. What cannot be read goes to the ingest dead-letter
         topic, untouched.
@@ -104,15 +104,15 @@ class Router:
         incoming = [i for record in chunk if (i := await self._decode(record, rejected)) is not None]
         known = await self._patiently(lambda: self._state.read(incoming)) if incoming else Known({}, {}, {})
         planner = Planner(self._catalogue, self._settings, self._codec, known)
-        by_offset = {record.offset: record for record in chunk}
+        by_position = {(record.partition, record.offset): record for record in chunk}
         for event in incoming:
             try:
                 planner.add(event, self._clock())
             except MalformedRecord as error:
-                rejected.append(self._reject(by_offset[event.offset], error))
+                rejected.append(self._reject(by_position[event.partition, event.offset], error))
         await self._patiently(lambda: self._state.write(planner, known, self._clock()))
         batch = await self._producer.hand_over(planner.records + rejected)
-        self._count(planner.routed, by_offset)
+        self._count(planner.routed, by_position)
         return batch
 
     async def _decode(self, record: IngestRecord, rejected: list[Record]) -> Incoming | None:
@@ -167,13 +167,15 @@ class Router:
             health=self._health,
         )
 
-    def _count(self, routed: list[Routed], records: Mapping[int, IngestRecord]) -> None:
+    def _count(self, routed: list[Routed], records: Mapping[tuple[int, int], IngestRecord]) -> None:
         """Adds up the chunk first: a labelled counter costs as much as deciding a channel."""
         now = self._clock()
         metrics = self._metrics
         rulings: Counter[tuple[Channel, Verdict, Reason, Priority]] = Counter()
         for r in routed:
-            metrics.ingest_to_dispatch.observe((now - records[r.incoming.offset].timestamp) / 1000)
+            metrics.ingest_to_dispatch.observe(
+                (now - records[r.incoming.partition, r.incoming.offset].timestamp) / 1000
+            )
             rulings.update((c.channel, c.verdict, c.reason, r.ruling.priority) for c in r.ruling.channels)
         for (channel, verdict, reason, priority), count in rulings.items():
             if verdict is Verdict.DISPATCH:

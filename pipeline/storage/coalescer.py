@@ -8,19 +8,24 @@ K = TypeVar("K")
 R = TypeVar("R")
 
 
+BUSY = 10
+"""Calls in one list from which on it pays to wait for more."""
+
+
 class Coalescer(Generic[K, R]):
     """Collects calls, at most `limit`, and hands them to `flush` as one list.
 
-    The first call after a quiet moment goes out at the end of the event loop's turn, with all others of that turn;
-    while calls keep coming, a list goes out every `spacing` seconds. So a lone call waits for nothing, and under load
-    the lists grow instead of their number: each costs two system calls, and wakes another process.
+    The first call after a quiet moment goes out at the end of the event loop's turn, with all others of that turn.
+    After a list of `BUSY` calls or more the next goes out `spacing` seconds later, after a shorter one sooner in
+    proportion. So a lone call waits for nothing, and under load the lists grow instead of their number: each costs two
+    system calls, and wakes another process.
 
     `flush` returns one result for each item, in order. What it raises reaches every caller of that list. A caller
     that is cancelled leaves the others alone; its item is flushed all the same.
     """
 
     def __init__(
-        self, flush: Callable[[list[K]], Awaitable[list[R]]], *, spacing: float = 0.003, limit: int = 500
+        self, flush: Callable[[list[K]], Awaitable[list[R]]], *, spacing: float = 0.005, limit: int = 500
     ) -> None:
         self._flush = flush
         self._spacing = spacing
@@ -47,8 +52,8 @@ class Coalescer(Generic[K, R]):
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        self._next_start = loop.time() + self._spacing
         calls, self._waiting = self._waiting, []
+        self._next_start = loop.time() + self._spacing * min(1.0, len(calls) / BUSY)
         task = loop.create_task(self._run(calls))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

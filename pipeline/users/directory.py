@@ -30,7 +30,7 @@ SLOWEST_READ = TOMBSTONE_TTL / 2
 """A snapshot that took longer from the start of its query to here is not cached: its tombstone may be gone."""
 
 VERSION_DIGITS = 16
-PARSED_SNAPSHOTS = 10_000
+PARSED_SNAPSHOTS = 5_000
 BATCH = 1_000
 
 _AWAY: tuple[type[Exception], ...] = (*REDIS_AWAY, Unavailable)

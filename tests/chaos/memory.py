@@ -38,7 +38,7 @@ def main() -> int:
         fill(rig, options.records)
         router = watch(rig, line.start("router", "router"), ROUTER_GROUP, 3600.0)
         group = worker_group(Channel.PUSH, Priority.HIGH)
-        worker = line.start("worker", "worker", "--channel", "push", "--priority", "high")
+        worker = line.start("worker", "worker", "--channel", "push")
         peak = max(router, watch(rig, worker, group, options.seconds))
     return 0 if peak < LIMIT_MB else 1
 

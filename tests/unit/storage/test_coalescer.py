@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.storage.coalescer import Coalescer
+from pipeline.storage.coalescer import BUSY, Coalescer
 
 
 class Doubling:
@@ -37,17 +37,19 @@ async def test_a_full_batch_does_not_wait() -> None:
     assert flush.batches == [[1, 2], [3]]
 
 
-async def test_a_lone_call_waits_for_nothing_and_a_stream_of_calls_is_spaced() -> None:
+async def test_a_lone_call_waits_for_nothing_and_a_crowd_is_spaced() -> None:
     flush = Doubling()
-    coalescer = Coalescer(flush, spacing=0.05)
-    async with asyncio.timeout(0.04):
+    coalescer = Coalescer(flush, spacing=0.2)
+    async with asyncio.timeout(0.1):
         assert await coalescer.call(1) == 2
+    await asyncio.sleep(0.05)
+    await asyncio.gather(*map(coalescer.call, range(BUSY)))
     began = asyncio.get_running_loop().time()
     first = asyncio.create_task(coalescer.call(2))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
     assert [*await asyncio.gather(first, coalescer.call(3))] == [4, 6]
-    assert asyncio.get_running_loop().time() - began > 0.02
-    assert flush.batches == [[1], [2, 3]]
+    assert asyncio.get_running_loop().time() - began > 0.1
+    assert flush.batches == [[1], list(range(BUSY)), [2, 3]]
 
 
 async def test_a_slow_batch_does_not_hold_up_the_next() -> None:
