@@ -12,7 +12,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from pipeline.config import PREFIX, Seconds, Settings
+from pipeline.config import PREFIX, Settings
+from pipeline.config.base import Seconds
 from pipeline.events.vocabulary import FEEDBACK, ON_THE_WAY, REASON_TEXT, TERMINAL, WAITING, Status
 from pipeline.observability.metrics import Metrics
 

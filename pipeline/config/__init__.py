@@ -1,0 +1,151 @@
+"""All settings, in one place: a YAML file, each value overridable from the environment.
+
+The file is named by ``PIPELINE_CONFIG``. ``PIPELINE_<SECTION>__<NAME>`` overrides one value; ``…_FILE`` reads it from
+a file instead (secrets). `Settings.load` is the only way in.
+"""
+
+import difflib
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from pipeline.config.providers import (
+    FcmSettings,
+    ProviderSettings,
+    SmtpSettings,
+    TwilioSettings,
+)
+from pipeline.config.sections import (
+    CatalogueSettings,
+    DeliverySettings,
+    EmailSettings,
+    HttpSettings,
+    KafkaSettings,
+    LogSettings,
+    PostgresSettings,
+    RedisSettings,
+    RouterSettings,
+)
+from pipeline.errors import ConfigurationError
+
+PREFIX = "PIPELINE_"
+__all__ = [
+    "CatalogueSettings",
+    "DeliverySettings",
+    "EmailSettings",
+    "FcmSettings",
+    "HttpSettings",
+    "KafkaSettings",
+    "LogSettings",
+    "PostgresSettings",
+    "ProviderSettings",
+    "RedisSettings",
+    "RouterSettings",
+    "Settings",
+    "SmtpSettings",
+    "TwilioSettings",
+]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, case_sensitive=False
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    router: RouterSettings = RouterSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    providers: ProviderSettings = ProviderSettings()
+    email: EmailSettings = EmailSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over ``…_FILE`` over the YAML file over the defaults."""
+        del env_settings, dotenv_settings, file_secret_settings
+        path = os.environ.get(PREFIX + "CONFIG")
+        sources = (init_settings, VariablesSource(settings_cls), SecretFilesSource(settings_cls))
+        return (*sources, YamlConfigSettingsSource(settings_cls, yaml_file=path)) if path else sources
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read file and environment.
+
+        Raises:
+            ConfigurationError: a value is missing, unknown or wrong; one line each, naming the variable.
+        """
+        path = os.environ.get(PREFIX + "CONFIG")
+        if path and not Path(path).is_file():
+            raise ConfigurationError(f"PIPELINE_CONFIG names {path!r}, and there is no such file")
+        _refuse_unknown_sections(cls.model_fields)
+        try:
+            return cls()
+        except ValidationError as error:
+            raise ConfigurationError("\n".join(_explain(e) for e in error.errors())) from None
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"{path} is not YAML: {error}") from None
+
+
+def _refuse_unknown_sections(sections: Collection[str]) -> None:
+    """A variable ``PIPELINE_X__Y`` of no section X is a slip that would go unnoticed: nothing reads it."""
+    for variable in os.environ:
+        section = variable.removeprefix(PREFIX).partition("__")[0].lower()
+        if variable.startswith(PREFIX) and "__" in variable and section not in sections:
+            near = difflib.get_close_matches(section, sections, 1)
+            hint = f"did you mean {PREFIX}{near[0].upper()}__…?" if near else f"there are {', '.join(sections)}"
+            raise ConfigurationError(f"{variable}: there is no section {section!r}; {hint}")
+
+
+class VariablesSource(EnvSettingsSource):
+    """``PIPELINE_A__B=x``; a name with ``_FILE`` behind it is the other source's, and no setting of its own."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name: value for name, value in super()._load_env_vars().items() if not name.endswith("_file")}
+
+
+class SecretFilesSource(EnvSettingsSource):
+    """``PIPELINE_A__B_FILE=/run/secrets/x`` sets ``a.b`` to that file's content, without its trailing newline."""
+
+    def _load_env_vars(self) -> dict[str, str | None]:
+        return {
+            name.removesuffix("_FILE").lower(): _read_secret(name, path)
+            for name, path in os.environ.items()
+            if name.startswith(PREFIX) and name.endswith("_FILE")
+        }
+
+
+def _read_secret(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text().rstrip("\n")
+    except OSError as error:
+        raise ConfigurationError(f"{name} names {path!r}: {error.strerror}") from None
+
+
+def _explain(error: Any) -> str:
+    where = [str(part) for part in error["loc"]]
+    variable = PREFIX + "__".join(where).upper()
+    return f"{'.'.join(where)}: {error['msg']} (set it in the YAML file or as {variable})"
