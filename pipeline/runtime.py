@@ -1,9 +1,11 @@
 """What every service does around its work: event loop, logs, signals, health, metrics."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,6 +22,9 @@ from pipeline.observability.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 HURRIED_EXIT = 130
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that has records to hand over gets its turn; Python's own 5 ms are felt on the way."""
 
 T = TypeVar("T")
 
@@ -44,6 +49,7 @@ def run_service(name: str, settings: Settings, service: Service) -> None:
         PipelineError: the service cannot go on; the text says why and what to change.
     """
     setup_logging(settings.log, name)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     uvloop.run(_run(name, settings, service))
 
 
@@ -107,3 +113,14 @@ async def unless_stopped(stopping: asyncio.Event, work: Coroutine[None, None, T]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     return None
+
+
+def spare_the_collector() -> None:
+    """Call once everything is loaded. What is loaded stays, and thousands of records in flight are no garbage.
+
+    Looking through them again and again is a fifth of a worker's CPU, and a full collection holds everything up for
+    a tenth of a second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -1,7 +1,6 @@
 """``pipeline worker``: wires the engines of one channel to their servers and runs them."""
 
 import asyncio
-import gc
 import random
 import secrets
 import time
@@ -17,13 +16,13 @@ from pipeline.errors import Unavailable
 from pipeline.events.codec import Codec
 from pipeline.events.registry import open_book
 from pipeline.events.vocabulary import Channel, Priority
-from pipeline.kafka.client import producer_config
+from pipeline.kafka.client import UNHURRIED, producer_config
 from pipeline.kafka.group_protocol import GroupProtocol, choose_protocol
 from pipeline.kafka.names import DEFERRED, DELIVERY_STATUS, channel_dlq, dispatch_topic
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.producer import AsyncProducer
 from pipeline.observability.patience import until_available
-from pipeline.runtime import Runtime, Service, unless_stopped
+from pipeline.runtime import Runtime, Service, spare_the_collector, unless_stopped
 from pipeline.storage.devices import DeviceRegistry
 from pipeline.storage.inbox import Inbox
 from pipeline.storage.postgres import open_pool
@@ -31,9 +30,6 @@ from pipeline.storage.presence import wait_for_stores
 from pipeline.storage.redis import open_redis
 from pipeline.storage.suppressions import Suppressions
 from pipeline.users.directory import UserDirectory
-
-LINGER_MS = 20
-"""Status records are on nobody's way: collecting them spares librdkafka, and the broker, most of their requests."""
 
 POLL_INTERVAL = 0.005
 """Seconds between two looks at what was acknowledged: it only moves offsets on."""
@@ -62,7 +58,7 @@ async def serve_worker(runtime: Runtime, channel: Channel, priorities: Sequence[
         shared = await unless_stopped(runtime.stopping, _open(runtime, channel, stack))
         if shared is None:
             return
-        _spare_the_collector()
+        spare_the_collector()
         await run_until(runtime.stopping, [Delivery(shared, priority, ready) for priority in priorities])
 
 
@@ -110,7 +106,7 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
     stack.push_async_callback(sender.close)
     book = await open_book(settings.kafka)
     producer = await stack.enter_async_context(
-        AsyncProducer(producer_config(settings.kafka, {"linger.ms": LINGER_MS}), poll_interval=POLL_INTERVAL)
+        AsyncProducer(producer_config(settings.kafka, UNHURRIED), poll_interval=POLL_INTERVAL)
     )
     return Shared(
         settings=settings,
@@ -125,13 +121,6 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
         token=lambda: secrets.token_hex(TOKEN_LENGTH // 2),
         random=random.random,
     )
-
-
-def _spare_the_collector() -> None:
-    """Thousands of works in flight are no garbage; looking through them again and again is a fifth of the CPU."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def now_ms() -> int:

@@ -29,6 +29,7 @@ JAVA_OPTIONS = (
     "-Xms128m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",
     "-Xshare:auto",
     "-Djava.awt.headless=true",

@@ -16,13 +16,14 @@ from mode.supervisors import CrashingSupervisor
 from pipeline.config import KafkaSettings, RouterSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.names import INGEST, ROUTER_GROUP
-from pipeline.kafka.producer import Batch
-from pipeline.routing.router import Router
+from pipeline.routing.router import Handed, Router
 from pipeline.routing.security import broker_credentials
 from pipeline.routing.transport import SCHEME, Chunk, ChunkTopic
 
-AHEAD = 2
-"""Chunks that may be decided and not yet acknowledged."""
+AHEAD = 16
+"""Bites that may be decided and not yet acknowledged; together hardly more than `AHEAD_RECORDS`."""
+
+AHEAD_RECORDS = 2_000
 
 BUFFERED = 8
 """Chunks that wait to be decided, at most 1 MiB each; as many again wait in Faust's own buffer."""
@@ -97,7 +98,10 @@ class _Belt:
         self._chunks = chunks
         self._router = router
         self._arrived: asyncio.Queue[EventT[Any]] = asyncio.Queue(BUFFERED)
-        self._under_way: asyncio.Queue[tuple[list[EventT[Any]], Batch]] = asyncio.Queue(AHEAD)
+        self._under_way: asyncio.Queue[tuple[list[EventT[Any]], int, Handed]] = asyncio.Queue(AHEAD)
+        self._ahead = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
     async def take_in(self) -> None:
         async for chunk in self._chunks:
@@ -109,14 +113,25 @@ class _Belt:
             while not self._arrived.empty():
                 bite.append(self._arrived.get_nowait())
             records = [record for chunk in bite for record in cast("Chunk", chunk.value)]
-            await self._under_way.put((bite, await self._router.decide(records)))
+            await self._has_room.wait()
+            handed = await self._router.decide(records)
+            self._count(len(records))
+            await self._under_way.put((bite, len(records), handed))
 
     async def acknowledge(self) -> None:
         while True:
-            bite, batch = await self._under_way.get()
-            await self._router.acknowledged(batch)
+            bite, size, handed = await self._under_way.get()
+            await self._router.acknowledged(handed)
+            self._count(-size)
             for chunk in bite:
                 chunk.ack()
+
+    def _count(self, records: int) -> None:
+        self._ahead += records
+        if self._ahead < AHEAD_RECORDS:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
 
 
 async def run_app(app: faust.App, stopping: asyncio.Event) -> None:

@@ -8,7 +8,7 @@ that it was this very record that made it.
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from pipeline.catalogue.model import Catalogue
 from pipeline.config import RouterSettings
@@ -17,7 +17,7 @@ from pipeline.events.codec import Codec, DecodedEvent
 from pipeline.events.schemas import SchemaBook
 from pipeline.events.vocabulary import Channel, Priority, Reason, Verdict
 from pipeline.kafka.dead_letters import dead_letter
-from pipeline.kafka.names import INGEST_DLQ, Header
+from pipeline.kafka.names import DECISIONS, DELIVERY_STATUS, INGEST_DLQ, Header
 from pipeline.kafka.producer import AsyncProducer, Batch, Record
 from pipeline.kafka.tracing import header, origin_of, trace_id
 from pipeline.observability.health import Health
@@ -28,6 +28,17 @@ from pipeline.routing.state import RouterState
 from pipeline.storage.redis import REDIS_AWAY
 
 T = TypeVar("T")
+
+
+ARCHIVED = frozenset({DECISIONS, DELIVERY_STATUS})
+"""Topics whose records nobody waits for."""
+
+
+class Handed(NamedTuple):
+    """What was handed to the two producers."""
+
+    urgent: Batch
+    archived: Batch
 
 
 class IngestRecord(Protocol):
@@ -54,7 +65,11 @@ def now_ms() -> int:
 
 
 class Router:
-    """Routes chunks of ingest records, one chunk at a time."""
+    """Routes chunks of ingest records, one chunk at a time.
+
+    `archivist` is a producer for what nobody waits for (decisions, statuses): it may take its time to fill its
+    requests, which are most of what a broker does for a router at a low rate.
+    """
 
     def __init__(
         self,
@@ -65,6 +80,7 @@ class Router:
         codec: Codec,
         state: RouterState,
         producer: AsyncProducer,
+        archivist: AsyncProducer,
         health: Health,
         metrics: Metrics,
         clock: Callable[[], int] = now_ms,
@@ -75,6 +91,7 @@ class Router:
         self._codec = codec
         self._state = state
         self._producer = producer
+        self._archivist = archivist
         self._health = health
         self._metrics = metrics
         self._clock = clock
@@ -83,15 +100,16 @@ class Router:
         """`decide` and wait until all that follows from the chunk is acknowledged by Kafka. Raises as both."""
         await self.acknowledged(await self.decide(chunk))
 
-    async def acknowledged(self, batch: Batch) -> None:
+    async def acknowledged(self, handed: Handed) -> None:
         """Wait until Kafka has all that `decide` handed over; only then may the chunk be acknowledged.
 
         Raises:
             Unavailable: Kafka refused a record for good; nothing may be acknowledged.
         """
-        await self._producer.acknowledged(batch)
+        await self._producer.acknowledged(handed.urgent)
+        await self._archivist.acknowledged(handed.archived)
 
-    async def decide(self, chunk: Sequence[IngestRecord]) -> Batch:
+    async def decide(self, chunk: Sequence[IngestRecord]) -> Handed:
         """Decide every record, in order, and hand what follows from it to the producer. A chunk may span partitions.
 
         Waits for as long as Redis, PostgreSQL or Kafka are away. What cannot be read goes to the ingest dead-letter
@@ -111,9 +129,14 @@ class Router:
             except MalformedRecord as error:
                 rejected.append(self._reject(by_position[event.partition, event.offset], error))
         await self._patiently(lambda: self._state.write(planner, known, self._clock()))
-        batch = await self._producer.hand_over(planner.records + rejected)
+        handed = await self._hand_over(planner.records + rejected)
         self._count(planner.routed, by_position)
-        return batch
+        return handed
+
+    async def _hand_over(self, records: Sequence[Record]) -> Handed:
+        urgent = [record for record in records if record.topic not in ARCHIVED]
+        archived = [record for record in records if record.topic in ARCHIVED]
+        return Handed(await self._producer.hand_over(urgent), await self._archivist.hand_over(archived))
 
     async def _decode(self, record: IngestRecord, rejected: list[Record]) -> Incoming | None:
         try:

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.events.codec import Codec
 from pipeline.events.registry import open_book
-from pipeline.kafka.client import producer_config
+from pipeline.kafka.client import UNHURRIED, producer_config
 from pipeline.kafka.names import ALL_TOPICS
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.producer import AsyncProducer
@@ -16,7 +16,7 @@ from pipeline.observability.lag import sample_lag
 from pipeline.routing.agent import make_app, run_app
 from pipeline.routing.router import Router
 from pipeline.routing.state import RouterState
-from pipeline.runtime import Background, Runtime, unless_stopped
+from pipeline.runtime import Background, Runtime, spare_the_collector, unless_stopped
 from pipeline.storage.postgres import Pool, open_pool
 from pipeline.storage.presence import wait_for_stores
 from pipeline.storage.redis import open_redis
@@ -50,6 +50,7 @@ async def serve_router(runtime: Runtime) -> None:
             return
         book = await open_book(settings.kafka)
         producer = await stack.enter_async_context(AsyncProducer(producer_config(settings.kafka)))
+        archivist = await stack.enter_async_context(AsyncProducer(producer_config(settings.kafka, UNHURRIED)))
         router = Router(
             settings=settings.router,
             catalogue=catalogue,
@@ -57,6 +58,7 @@ async def serve_router(runtime: Runtime) -> None:
             codec=Codec.open(book),
             state=RouterState(redis, directory, settings.router),
             producer=producer,
+            archivist=archivist,
             health=health,
             metrics=metrics,
         )
@@ -64,4 +66,5 @@ async def serve_router(runtime: Runtime) -> None:
             InvalidationListener(settings.postgres, directory, health, ttl=settings.router.snapshot_ttl).run()
         )
         background.start(sample_lag(settings.kafka, metrics, health))
+        spare_the_collector()
         await run_app(make_app(settings.kafka, settings.router, router), runtime.stopping)

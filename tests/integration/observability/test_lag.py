@@ -6,7 +6,7 @@ from confluent_kafka import Producer
 from pipeline.config import KafkaSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.client import producer_config
-from pipeline.kafka.names import INGEST_DLQ
+from pipeline.kafka.names import INGEST, INGEST_DLQ, ROUTER_GROUP
 from pipeline.kafka.topology import apply_topics
 from pipeline.observability.health import Health
 from pipeline.observability.lag import OffsetReader, sample_lag
@@ -22,14 +22,15 @@ async def test_the_gauges_follow_the_cluster(kafka_settings: KafkaSettings) -> N
     producer.produce(INGEST_DLQ, b"x", b"user")
     producer.flush(10)
     metrics, health = Metrics(), Health("kafka")
-    sampler = asyncio.create_task(sample_lag(kafka_settings, metrics, health, every=60))
-    for _ in range(200):
+    sampler = asyncio.create_task(sample_lag(kafka_settings, metrics, health, every=1))
+    for _ in range(1000):
         await asyncio.sleep(0.05)
-        if health.ready:
+        depth = metrics.registry.get_sample_value("notifications_dlq_depth", {"topic": INGEST_DLQ})
+        if depth is not None:
             break
-    await asyncio.sleep(0.1)
     sampler.cancel()
-    depth = metrics.registry.get_sample_value("notifications_dlq_depth", {"topic": INGEST_DLQ})
+    lag = metrics.registry.get_sample_value("notifications_consumer_lag", {"group": ROUTER_GROUP, "topic": INGEST})
+    assert lag == 0
     assert depth == before + 1
 
 

@@ -103,6 +103,7 @@ async def world(
             codec=Codec.open(book),
             state=RouterState(redis, directory, settings),
             producer=producer,
+            archivist=producer,
             health=Health(),
             metrics=Metrics(),
             clock=lambda: NOON,
