@@ -10,7 +10,6 @@ from pipeline.errors import Unavailable
 from pipeline.routing.agent import AHEAD, AHEAD_RECORDS, route_in_order
 from pipeline.routing.router import Router
 
-
 COUNT = 3 * AHEAD
 
 
