@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from pipeline.config.base import Seconds, Section
+from pipeline.config.failover import Accounts, AccountSettings
 
 
 class KafkaSettings(Section):
@@ -75,6 +76,9 @@ class DeliverySettings(Section):
 class EmailSettings(Section):
     """Senders and links of e-mail."""
 
+    providers: Accounts = Field(
+        (AccountSettings(name="smtp"),), description="Accounts, in the order of failover; fields: docs/isolation.md."
+    )
     from_transactional: str = Field("Notifications <notify@mail.example.com>", description="Transactional sender.")
     from_marketing: str = Field("News <news@news.example.com>", description="Marketing sender, its own domain.")
     unsubscribe_secret: SecretStr = Field(
