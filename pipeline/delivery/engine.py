@@ -114,6 +114,11 @@ class Engine:
     def lost(self, partitions: Collection[int]) -> None:
         self._leave(partitions)
 
+    def wake(self, count: int | None) -> None:
+        """Let up to `count` (None: all) of the works that a circuit holds ask again."""
+        if self._lanes.unpark(_is_held, count):
+            self._put_to_work()
+
     def _leave(self, numbers: Collection[int]) -> list[Partition]:
         leaving = [self._partitions.pop(number) for number in numbers if number in self._partitions]
         for partition in leaving:
@@ -189,6 +194,10 @@ class Engine:
             if offsets := _committable(self._partitions.values()):
                 self._source.commit(offsets)
             self._observed.in_flight.set(self.in_flight)
+
+
+def _is_held(work: Work) -> bool:
+    return work.held_since is not None
 
 
 def _committable(partitions: Iterable[Partition]) -> dict[int, int]:
