@@ -62,6 +62,10 @@ class DeliverySettings(Section):
     concurrency: int = Field(200, ge=1, description="Sends under way at once, for each topic.")
     max_in_flight: int = Field(2000, ge=1, description="Records taken from Kafka and not finished, for each topic.")
     fetch_max_records: int = Field(500, ge=1, description="Records taken from Kafka in one call.")
+    user_share: int = Field(32, ge=1, description="Records of one user in line; more of them wait aside.")
+    user_backlog: int = Field(
+        20_000, ge=0, description="Records that may wait aside beyond `max_in_flight`, for each topic."
+    )
     lease: Seconds = Field(30, description="How long a worker holds a notification; longer than provider_timeout.")
     provider_timeout: Seconds = Field(10, description="How long a provider's answer is waited for.")
     max_attempts: int = Field(5, ge=1, description="Tries before the dead-letter topic.")
