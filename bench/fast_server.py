@@ -1,6 +1,6 @@
 """An HTTP server that costs next to nothing, so that what is measured is the client.
 
-Answers every request at once, keep-alive: the OAuth token endpoint with a token, anything else like FCM. It does not
+Answers every request at once (with a second argument: after so many ms), keep-alive: the OAuth token endpoint with a token, anything else like FCM. It does not
 look at what it is sent (correctness is the simulators' business, `pipeline.testing`).
 """
 
@@ -12,6 +12,7 @@ from typing import cast
 import uvloop
 
 TOKEN = json.dumps({"access_token": "t" * 200, "expires_in": 3600, "token_type": "Bearer"}).encode()
+DELAY = float(sys.argv[2]) / 1000 if len(sys.argv) > 2 else 0.0
 ACCEPTED = json.dumps({"name": "projects/bench/messages/0:1500415314455276%31bd1c9631bd1c96"}).encode()
 
 
@@ -39,8 +40,17 @@ class Answer(asyncio.Protocol):
             if len(self._buffer) < head_end + 4 + length:
                 return
             self._buffer = self._buffer[head_end + 4 + length :]
-            if self._transport:
-                self._transport.write(RESPONSES[head.startswith(b"post /token")])
+            self._answer(RESPONSES[head.startswith(b"post /token")])
+
+    def _answer(self, response: bytes) -> None:
+        if DELAY:
+            asyncio.get_running_loop().call_later(DELAY, self._write, response)
+        else:
+            self._write(response)
+
+    def _write(self, response: bytes) -> None:
+        if self._transport:
+            self._transport.write(response)
 
 
 RESPONSES = {True: _response(TOKEN), False: _response(ACCEPTED)}

@@ -34,9 +34,9 @@ def run() -> list[Figure]:
     plan = Plan(simulators=None, workers=(), router=False, environment=server)
     with bench_line(plan) as line:
         line.stack.supervisor.python("fast-server", "-m", "bench.fast_server", str(port))
-        line.environment["PIPELINE_PROVIDERS__FCM__SERVICE_ACCOUNT"] = str(_service_account(line, port))
+        line.environment["PIPELINE_PROVIDERS__FCM__SERVICE_ACCOUNT"] = str(service_account(line, port))
         asyncio.run(load_users(line.settings, USERS))
-        reachable = asyncio.run(_with_one_device(line))
+        reachable = asyncio.run(one_device_users(line))
         rounds = [_round(line, reachable, port, number) for number in range(ROUNDS + 1)][1:]
     ours, peer = (_median([r[i] for r in rounds]) for i in range(2))
     return [
@@ -96,14 +96,14 @@ def _dispatches(users: list[str], tag: str) -> list[Record]:
     return records
 
 
-async def _with_one_device(line: Line) -> list[str]:
+async def one_device_users(line: Line) -> list[str]:
     """One device a user, so that a message is one request, as in the peer."""
     async with await open_pool(line.settings.postgres) as pool:
         rows = await pool.fetch("SELECT user_id FROM devices GROUP BY user_id HAVING count(*) = 1")
     return [row["user_id"] for row in rows]
 
 
-def _service_account(line: Line, port: int) -> Path:
+def service_account(line: Line, port: int) -> Path:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     account = {
         "type": "service_account",

@@ -6,7 +6,7 @@ A page is written by hand around blocks ``<!-- generated: NAME -->`` … ``<!-- 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import Annotated, Literal, get_args, get_origin
 
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel, SecretStr
@@ -20,7 +20,14 @@ from pipeline.observability.metrics import Metrics
 PAGES = ("configuration.md", "reasons.md", "metrics.md")
 
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_PLAIN_TYPES = {str: "text", int: "whole number", bool: "`true` or `false`", SecretStr: "secret", Path: "path"}
+_PLAIN_TYPES = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "`true` or `false`",
+    SecretStr: "secret",
+    Path: "path",
+}
 _STATUS_GROUPS = {"terminal": TERMINAL, "waiting": WAITING, "on the way": ON_THE_WAY, "after `sent`": FEEDBACK}
 
 
@@ -71,12 +78,18 @@ def _setting(model: type[BaseModel], path: tuple[str, ...], name: str, field: Fi
 def _type(annotation: object) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{word}`" for word in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        return _type(get_args(annotation)[0])
     if get_origin(annotation) is dict:
-        return "map of texts"
+        return f"map of {_type(get_args(annotation)[1])}s"
+    if get_origin(annotation) is tuple:
+        return f"list of {_type(get_args(annotation)[0])}s"
     optional = [kind for kind in get_args(annotation) if kind is not type(None)]
     if optional:
         return f"{_type(optional[0])}, or none"
     assert isinstance(annotation, type)
+    if issubclass(annotation, BaseModel):
+        return annotation.__name__.removesuffix("Settings").lower()
     return _PLAIN_TYPES[annotation]
 
 
@@ -86,6 +99,8 @@ def _default(field: FieldInfo) -> str:
         value = value.get_secret_value()
     if value is None or value in ("", {}):
         return "none"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{getattr(entry, 'name', entry)}`" for entry in value)
     text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
     return f"`{text}`"
 

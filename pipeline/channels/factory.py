@@ -1,22 +1,35 @@
 """Opens the sender of a channel from the settings: the only place that knows which provider serves which channel."""
 
-from collections.abc import Callable
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from pipeline.channels import in_app
 from pipeline.channels.base import ChannelSender
-from pipeline.channels.email import EmailSender
+from pipeline.channels.chain import ChainSender, ChannelAccount, LimitsOf, Times
+from pipeline.channels.email import EmailSender, MailProvider
 from pipeline.channels.in_app import InAppSender, RedisBroadcast
 from pipeline.channels.measured import MeasuredSender
 from pipeline.channels.ports import DeviceRegistry, Inbox, Suppressions
-from pipeline.channels.push import PushSender
+from pipeline.channels.push import PushProvider, PushSender
 from pipeline.channels.rendering import Renderer
-from pipeline.channels.sms import SmsSender
-from pipeline.config import Settings
+from pipeline.channels.sms import SmsProvider, SmsSender
+from pipeline.channels.sms_limits import sms_limits
+from pipeline.config import AccountSettings, Settings
+from pipeline.errors import ConfigurationError
 from pipeline.events.vocabulary import Channel
 from pipeline.observability.metrics import Metrics
+from pipeline.providers import fcm, smtp_table, twilio
+from pipeline.providers.account import Account
+from pipeline.providers.breaker import Breaker, BreakerPolicy
 from pipeline.providers.fcm import Fcm
+from pipeline.providers.http import CONNECT_TIMEOUT
+from pipeline.providers.limits import Limit, Limits, limit_key
+from pipeline.providers.slots import Slots
 from pipeline.providers.smtp import Smtp
 from pipeline.providers.twilio import Twilio
 from pipeline.templates.store import TemplateStore
@@ -32,6 +45,76 @@ class Stores:
     suppressions: Suppressions
 
 
+Open = Callable[[Settings, Renderer, Stores], ChannelSender]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A provider as a channel has it. `open` makes a sender that speaks to this provider and no other.
+
+    `places`: how many calls it takes at once, where that is bounded; the others wait before they are leased.
+    `platforms`: the devices that it reaches, where that is not all.
+    """
+
+    open: Open
+    places: Callable[[Settings], int] | None = None
+    platforms: frozenset[str] = frozenset()
+
+
+def _push(make: Callable[[Settings, float], PushProvider]) -> Open:
+    return lambda s, renderer, stores: PushSender(renderer, make(s, s.delivery.provider_timeout), stores.devices)
+
+
+def _email(make: Callable[[Settings, float], MailProvider]) -> Open:
+    return lambda s, renderer, stores: EmailSender(
+        renderer,
+        make(s, s.delivery.provider_timeout),
+        stores.suppressions,
+        s.email,
+        public_url=s.http.public_url,
+    )
+
+
+def _sms(make: Callable[[Settings, float], SmsProvider], sender: Callable[[Settings], str]) -> Open:
+    return lambda s, renderer, stores: SmsSender(
+        renderer,
+        make(s, s.delivery.provider_timeout),
+        stores.suppressions,
+        public_url=s.http.public_url,
+        sender=sender(s),
+    )
+
+
+def _inbox(settings: Settings, renderer: Renderer, stores: Stores) -> ChannelSender:
+    del settings  # it needs no provider
+    return InAppSender(renderer, stores.inbox, RedisBroadcast(stores.redis))
+
+
+OFFERS: Mapping[Channel, Mapping[str, Offer]] = {
+    Channel.PUSH: {
+        fcm.NAME: Offer(open=_push(lambda s, timeout: Fcm(s.providers.fcm, timeout=timeout))),
+    },
+    Channel.EMAIL: {
+        smtp_table.NAME: Offer(
+            open=_email(lambda s, timeout: Smtp(s.providers.smtp, timeout=timeout)),
+            places=lambda s: s.providers.smtp.connections,
+        ),
+    },
+    Channel.SMS: {
+        twilio.NAME: Offer(
+            open=_sms(
+                lambda s, timeout: Twilio(s.providers.twilio, timeout=timeout),
+                sender=lambda s: s.providers.twilio.from_number,
+            )
+        ),
+    },
+    Channel.IN_APP: {
+        in_app.NAME: Offer(open=_inbox),
+    },
+}
+"""Every provider of every channel: adding one is a line here."""
+
+
 async def open_sender(
     channel: Channel,
     settings: Settings,
@@ -41,44 +124,91 @@ async def open_sender(
     devices: DeviceRegistry,
     suppressions: Suppressions,
     metrics: Metrics,
-) -> ChannelSender:
-    """The started sender of `channel`; close it when done.
+) -> ChainSender:
+    """The started sender of `channel`, over all accounts in its settings; close it when done.
 
     Raises:
         CatalogueError: a template cannot be compiled.
-        ConfigurationError: the provider's settings are incomplete.
+        ConfigurationError: a provider's settings are incomplete, or an account's provider is not one of the channel's.
     """
     stores = Stores(redis=redis, inbox=inbox, devices=devices, suppressions=suppressions)
     renderer = Renderer(TemplateStore.load(settings.catalogue.templates, [channel]), channel)
-    sender = MeasuredSender(_OPEN[channel](settings, renderer, stores), metrics)
+    accounts = [_account(channel, entry, settings, renderer, stores, metrics) for entry in _listed(channel, settings)]
+    sender = ChainSender(accounts, Limits(redis), metrics, _times(settings), limits_of=_limits_of(channel, settings))
     await sender.start()
     return sender
 
 
-def _open_push(settings: Settings, renderer: Renderer, stores: Stores) -> ChannelSender:
-    provider = Fcm(settings.providers.fcm, timeout=settings.delivery.provider_timeout)
-    return PushSender(renderer, provider, stores.devices)
+def _account(
+    channel: Channel, entry: AccountSettings, settings: Settings, renderer: Renderer, stores: Stores, metrics: Metrics
+) -> ChannelAccount:
+    offers = OFFERS[channel]
+    if (offer := offers.get(entry.provider_name)) is None:
+        raise ConfigurationError(
+            f"{channel}.providers: {entry.provider_name!r} is no provider of this channel; there are: "
+            f"{', '.join(offers)}"
+        )
+    own = _with_overrides(channel, entry, settings)
+    rate = None
+    if entry.rate is not None:
+        rate = Limit(limit_key(f"{channel}:account", entry.name), entry.rate, entry.burst)
+    return Account(
+        name=entry.name,
+        sender=MeasuredSender(offer.open(own, renderer, stores), metrics, name=entry.name),
+        breaker=Breaker(BreakerPolicy.of(settings.breaker, random.random)),
+        metrics=metrics,
+        clock=asyncio.get_running_loop().time,
+        weight=entry.weight,
+        streams=frozenset(entry.streams),
+        categories=frozenset(entry.categories),
+        platforms=offer.platforms,
+        limit=rate,
+        slots=Slots(offer.places(own)) if offer.places else None,
+    )
 
 
-def _open_email(settings: Settings, renderer: Renderer, stores: Stores) -> ChannelSender:
-    provider = Smtp(settings.providers.smtp, timeout=settings.delivery.provider_timeout)
-    url = settings.http.public_url
-    return EmailSender(renderer, provider, stores.suppressions, settings.email, public_url=url)
+def _listed(channel: Channel, settings: Settings) -> Sequence[AccountSettings]:
+    match channel:
+        case Channel.PUSH:
+            entries = settings.push.providers
+        case Channel.EMAIL:
+            entries = settings.email.providers
+        case Channel.SMS:
+            entries = settings.sms.providers
+        case Channel.IN_APP:
+            entries = (AccountSettings(name=in_app.NAME),)
+    names = [entry.name for entry in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(
+            f"{channel}.providers: {', '.join(twice)} is listed twice; give the second a name of its own, and "
+            f"`provider` says which one it is"
+        )
+    return entries
 
 
-def _open_sms(settings: Settings, renderer: Renderer, stores: Stores) -> ChannelSender:
-    provider = Twilio(settings.providers.twilio, timeout=settings.delivery.provider_timeout)
-    return SmsSender(renderer, provider, stores.suppressions, public_url=settings.http.public_url)
+def _with_overrides(channel: Channel, entry: AccountSettings, settings: Settings) -> Settings:
+    """The settings as this account sees them: its provider's section with its own differences."""
+    if not entry.settings:
+        return settings
+    providers, name = settings.providers, entry.provider_name
+    section = getattr(providers, name)
+    try:
+        own = type(section).model_validate({**section.model_dump(), **entry.settings})
+    except ValidationError as error:
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"{channel}.providers, settings of {entry.name!r}: {what}") from None
+    return settings.model_copy(update={"providers": providers.model_copy(update={name: own})})
 
 
-def _open_in_app(settings: Settings, renderer: Renderer, stores: Stores) -> ChannelSender:
-    del settings  # it needs no provider
-    return InAppSender(renderer, stores.inbox, RedisBroadcast(stores.redis))
+def _times(settings: Settings) -> Times:
+    delivery = settings.delivery
+    if delivery.lease <= delivery.provider_timeout:
+        raise ConfigurationError(
+            f"delivery.lease ({delivery.lease:g} s) must be longer than delivery.provider_timeout "
+            f"({delivery.provider_timeout:g} s): a send that outlasts its lease would be sent twice"
+        )
+    return Times(delivery.provider_timeout + CONNECT_TIMEOUT, delivery.provider_timeout, delivery.parking_limit)
 
 
-_OPEN: dict[Channel, Callable[[Settings, Renderer, Stores], ChannelSender]] = {
-    Channel.PUSH: _open_push,
-    Channel.EMAIL: _open_email,
-    Channel.SMS: _open_sms,
-    Channel.IN_APP: _open_in_app,
-}
+def _limits_of(channel: Channel, settings: Settings) -> LimitsOf | None:
+    return sms_limits(settings.sms) if channel is Channel.SMS else None

@@ -13,10 +13,11 @@ from pipeline.users.snapshot import UserSnapshot
 
 
 class MeasuredSender:
-    """A `ChannelSender` around another one."""
+    """A `ChannelSender` around another one. `name` is the account's; empty: what the sender says."""
 
-    def __init__(self, sender: ChannelSender, metrics: Metrics) -> None:
+    def __init__(self, sender: ChannelSender, metrics: Metrics, name: str = "") -> None:
         self._sender = sender
+        self._name = name
         self._seconds = metrics.provider_seconds
         self._clocks: dict[tuple[str, Outcome], Histogram] = {}
         self.channel = sender.channel
@@ -29,7 +30,7 @@ class MeasuredSender:
         """Send, and observe the time it took."""
         started = time.perf_counter()
         result = await self._sender.send(dispatch, part)
-        self._clock(result.provider, result.outcome).observe(time.perf_counter() - started)
+        self._clock(self._name or result.provider, result.outcome).observe(time.perf_counter() - started)
         return result
 
     def _clock(self, provider: str, outcome: Outcome) -> Histogram:

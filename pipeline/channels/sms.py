@@ -27,12 +27,16 @@ class SmsProvider(Protocol):
 
 
 class SmsPart(NamedTuple):
-    """A part's payload. `address` is the number as the user's profile has it, `to` the same in E.164."""
+    """A part's payload. `address` is the number as the user's profile has it, `to` the same in E.164.
+
+    `sender` is the number that it comes from, if it is known before the provider chooses one.
+    """
 
     address: str
     to: str
     text: str
     status_callback: str
+    sender: str = ""
 
 
 class SmsSender:
@@ -42,11 +46,18 @@ class SmsSender:
     repeat_is_harmless = False
 
     def __init__(
-        self, renderer: Renderer, provider: SmsProvider, suppressions: Suppressions, *, public_url: str
+        self,
+        renderer: Renderer,
+        provider: SmsProvider,
+        suppressions: Suppressions,
+        *,
+        public_url: str,
+        sender: str = "",
     ) -> None:
         self._renderer = renderer
         self._provider = provider
         self._suppressions = suppressions
+        self._sender = sender
         self._callback = public_url.rstrip("/") + "/v1/webhooks/twilio?notification_id="
 
     async def start(self) -> None:
@@ -67,7 +78,7 @@ class SmsSender:
         if (count := segments(text)) > MAX_SEGMENTS:
             raise Refused(Reason.TOO_LARGE, f"the SMS takes {count} segments, {MAX_SEGMENTS} are allowed")
         callback = self._callback + quote(dispatch.notification_id, safe="")
-        return [Part(key="", payload=SmsPart(address, to, text, callback))]
+        return [Part(key="", payload=SmsPart(address, to, text, callback, self._sender))]
 
     async def send(self, dispatch: Dispatch, part: Part) -> SendResult:  # noqa: ARG002 - as the port has it
         assert isinstance(part.payload, SmsPart)

@@ -5,6 +5,8 @@ a file instead (secrets). `Settings.load` is the only way in.
 """
 
 import difflib
+import itertools
+import json
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -17,9 +19,16 @@ from pydantic_settings import (
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     YamlConfigSettingsSource,
 )
 
+from pipeline.config.failover import (
+    AccountSettings,
+    BreakerSettings,
+    PushSettings,
+    SmsSettings,
+)
 from pipeline.config.providers import (
     FcmSettings,
     ProviderSettings,
@@ -41,6 +50,8 @@ from pipeline.errors import ConfigurationError
 
 PREFIX = "PIPELINE_"
 __all__ = [
+    "AccountSettings",
+    "BreakerSettings",
     "CatalogueSettings",
     "DeliverySettings",
     "EmailSettings",
@@ -50,9 +61,11 @@ __all__ = [
     "LogSettings",
     "PostgresSettings",
     "ProviderSettings",
+    "PushSettings",
     "RedisSettings",
     "RouterSettings",
     "Settings",
+    "SmsSettings",
     "SmtpSettings",
     "TwilioSettings",
 ]
@@ -71,7 +84,10 @@ class Settings(BaseSettings):
     router: RouterSettings = RouterSettings()
     delivery: DeliverySettings = DeliverySettings()
     providers: ProviderSettings = ProviderSettings()
+    push: PushSettings = PushSettings()
     email: EmailSettings = EmailSettings()
+    sms: SmsSettings = SmsSettings()
+    breaker: BreakerSettings = BreakerSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
@@ -106,6 +122,8 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             raise ConfigurationError("\n".join(_explain(e) for e in error.errors())) from None
+        except SettingsError as error:
+            raise ConfigurationError(_explain_json(error)) from None
         except yaml.YAMLError as error:
             raise ConfigurationError(f"{path} is not YAML: {error}") from None
 
@@ -145,7 +163,19 @@ def _read_secret(name: str, path: str) -> str:
         raise ConfigurationError(f"{name} names {path!r}: {error.strerror}") from None
 
 
+def _explain_json(error: SettingsError) -> str:
+    """A list or a map comes as JSON; the library says of which section it was, not of which variable."""
+    for variable, value in os.environ.items():
+        if variable.startswith(PREFIX) and value.lstrip()[:1] in {"[", "{"}:
+            try:
+                json.loads(value)
+            except ValueError as wrong:
+                return f"{variable} is not JSON: {wrong}"
+    return f"a list or a map has to be JSON: {error}"
+
+
 def _explain(error: Any) -> str:
     where = [str(part) for part in error["loc"]]
-    variable = PREFIX + "__".join(where).upper()
+    settable = list(itertools.takewhile(lambda part: not isinstance(part, int), error["loc"]))
+    variable = PREFIX + "__".join(map(str, settable)).upper()
     return f"{'.'.join(where)}: {error['msg']} (set it in the YAML file or as {variable})"

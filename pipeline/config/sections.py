@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from pipeline.config.base import Seconds, Section
+from pipeline.config.failover import Accounts, AccountSettings
 
 
 class KafkaSettings(Section):
@@ -61,6 +62,10 @@ class DeliverySettings(Section):
     concurrency: int = Field(200, ge=1, description="Sends under way at once, for each topic.")
     max_in_flight: int = Field(2000, ge=1, description="Records taken from Kafka and not finished, for each topic.")
     fetch_max_records: int = Field(500, ge=1, description="Records taken from Kafka in one call.")
+    user_share: int = Field(32, ge=1, description="Records of one user in line; more of them wait aside.")
+    user_backlog: int = Field(
+        20_000, ge=0, description="Records that may wait aside beyond `max_in_flight`, for each topic."
+    )
     lease: Seconds = Field(30, description="How long a worker holds a notification; longer than provider_timeout.")
     provider_timeout: Seconds = Field(10, description="How long a provider's answer is waited for.")
     max_attempts: int = Field(5, ge=1, description="Tries before the dead-letter topic.")
@@ -75,6 +80,9 @@ class DeliverySettings(Section):
 class EmailSettings(Section):
     """Senders and links of e-mail."""
 
+    providers: Accounts = Field(
+        (AccountSettings(name="smtp"),), description="Accounts, in the order of failover; fields: docs/isolation.md."
+    )
     from_transactional: str = Field("Notifications <notify@mail.example.com>", description="Transactional sender.")
     from_marketing: str = Field("News <news@news.example.com>", description="Marketing sender, its own domain.")
     unsubscribe_secret: SecretStr = Field(

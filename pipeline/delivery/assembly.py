@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from pipeline.channels.base import ChannelSender
+from pipeline.channels.base import ChannelSender, Gate
+from pipeline.channels.chain import ChainSender
+from pipeline.channels.ungated import Ungated
 from pipeline.config import Settings
 from pipeline.delivery.courier import Courier
 from pipeline.delivery.engine import Engine
@@ -57,9 +59,22 @@ class Delivery:
         self._outbox = Outbox(shared.producer, health)
         reporter = Reporter(self._outbox, shared.codec, ledger, observed, sender.channel, topic)
         policy = RetryPolicy.of(settings, shared.random)
-        courier = Courier(sender, ledger, reporter, observed, policy, clock, self._finished)
         intake = Intake(shared.codec, shared.directory, ledger, reporter, clock, health)
+        gate: Gate = sender if isinstance(sender, ChainSender) else Ungated(sender)
+        courier = Courier(
+            sender,
+            gate,
+            ledger,
+            reporter,
+            observed,
+            policy,
+            clock,
+            self._finished,
+            look_up=intake.look_up,
+            room=settings.max_in_flight // 2,
+        )
         self._engine = Engine(intake, courier.step, settings, clock, observed)
+        gate.subscribe(self._engine.wake)
         self._source = KafkaSource(
             shared.settings.kafka,
             topic,

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from weakref import WeakSet
 
 import msgspec
 
-from pipeline.channels.base import ChannelSender, Part, Refused
+from pipeline.channels.base import ChannelSender, Gate, Hold, Part, Permit, Refused
 from pipeline.delivery.entry import Closed, Final, Progress, decode_closed, decode_progress, encode
+from pipeline.delivery.failures import failures
 from pipeline.delivery.ledger import Found, Ledger, Move, State
 from pipeline.delivery.observed import Observed
 from pipeline.delivery.ports import Clock
@@ -33,6 +35,13 @@ logger = logging.getLogger(__name__)
 LOOK_AGAIN = 0.25
 """Seconds until the ledger is asked again about what another holder has."""
 
+HELD_FOR = 10.0
+"""Seconds after which what waits for a circuit looks by itself, should nobody wake it: it may expire meanwhile. With
+jitter of as much, so that they do not all look at once."""
+
+STALE_AFTER = 5_000
+"""ms of waiting for a circuit after which the user is looked up again: they may have opted out, or moved."""
+
 _LEASED = Found(State.LEASED, cancelled=False, body=b"", busy_for=0.0)
 
 Parked = float
@@ -40,25 +49,36 @@ Parked = float
 
 
 class Courier:
-    """Delivers for one engine. `finished` is called once for each record that needs nothing any more."""
+    """Delivers for one engine. `finished` is called once for each record that needs nothing any more.
+
+    `look_up` brings a work's user up to date. `room`: works of a closed circuit that may wait in line while others
+    are in use.
+    """
 
     def __init__(
         self,
         sender: ChannelSender,
+        gate: Gate,
         ledger: Ledger,
         reporter: Reporter,
         observed: Observed,
         policy: RetryPolicy,
         clock: Clock,
         finished: Callable[[Partition, Inbound], None],
+        look_up: Callable[[Work], Awaitable[None]],
+        room: int,
     ) -> None:
         self._sender = sender
+        self._gate = gate
         self._ledger = ledger
         self._reporter = reporter
         self._observed = observed
         self._policy = policy
         self._clock = clock
         self._on_finished = finished
+        self._look_up = look_up
+        self._room = room
+        self._held: WeakSet[Work] = WeakSet()
 
     async def step(self, work: Work) -> Parked | None:
         """Do what can be done now. None: it left the line; else how long it waits at its place."""
@@ -84,7 +104,8 @@ class Courier:
             return None
         if found.state is State.LEASED:
             return await self._go_on(work, found, progress)
-        self._observed.taken_over_in_doubt()
+        if work.progress is None:
+            self._observed.taken_over_in_doubt()
         outcome = settle_doubt(progress, self._may_repeat(work), self._policy, self._clock.now())
         if isinstance(outcome, Final):
             return await self._close(work, found, progress, outcome)
@@ -132,45 +153,101 @@ class Courier:
         return [part for part in work.parts if part.key not in settled] or conclude(progress, now)
 
     async def _try(self, work: Work, found: Found, progress: Progress, pending: Sequence[Part]) -> Parked | None:
+        permit = await self._gate.admit(work.dispatch, pending, work.reserved)
+        if isinstance(permit, Hold):
+            return await self._wait(work, found, progress, permit)
+        try:
+            if self._end_hold(work) > STALE_AFTER:
+                await self._look_up(work)
+                work.parts = None
+                return 0.0
+            return await self._try_under(permit, work, found, progress, pending)
+        finally:
+            permit.release()
+
+    async def _try_under(
+        self, permit: Permit, work: Work, found: Found, progress: Progress, pending: Sequence[Part]
+    ) -> Parked | None:
         trying = msgspec.structs.replace(progress, attempts=progress.attempts + 1, retry_at=0)
+        deadline = self._clock.monotonic() + self._policy.time_to_send
         move = await self._ledger.start(work.keys, found.state, encode(trying))
         if move is Move.CANCELLED:
             stop = finish(progress, Status.CANCELLED, Reason.CANCELLED, self._clock.now())
             return await self._close(work, found, progress, stop)
         if move is Move.REFUSED:
             return self._look_again(work, LOOK_AGAIN)
-        results = await self._send(work, pending)
+        if deadline - self._clock.monotonic() < self._policy.time_to_send / 2:
+            await self._ledger.release(work.keys, encode(progress))  # Redis took too long: the lease may be over
+            return self._look_again(work, 0.0)
+        results = await self._send(permit, work, pending, deadline)
+        permit.release()
+        return await self._go_on_after(work, found, trying, results)
+
+    async def _go_on_after(self, work: Work, found: Found, trying: Progress, results: Results) -> Parked | None:
         outcome = after_send(trying, results, self._may_repeat(work), self._policy, self._clock.now())
+        wait = None if isinstance(outcome, Final) else outcome
+        for failure in failures(trying, results, wait):
+            self._observed.retrying(failure.reason)
+            await self._reporter.retrying(work, failure, self._clock.now())
         if isinstance(outcome, Final):
             return await self._close(work, found, trying, outcome)
         if not await self._ledger.release(work.keys, encode(outcome.progress)):
             return self._look_again(work, LOOK_AGAIN)
         work.progress, work.found = outcome.progress, _LEASED
-        if outcome.counted:
-            self._observed.retrying(outcome.reason)
-            await self._reporter.retrying(work, outcome, self._clock.now())
-        else:
+        if not outcome.counted and outcome.seconds:
             self._observed.throttled(outcome.provider)
         return outcome.seconds
+
+    async def _wait(self, work: Work, found: Found, progress: Progress, hold: Hold) -> Parked | None:
+        """It may not be sent now: it keeps its place, unless that takes too long or it stands in others' way."""
+        now = self._clock.now()
+        work.progress, work.reserved = progress, hold.reserved
+        if hold.reason is Reason.THROTTLED:
+            self._observed.throttled(hold.provider)
+        if seconds := self._leaves_for(work, progress, hold, now):
+            self._end_hold(work)
+            stop = finish(progress, Status.DEFERRED, hold.reason, now, until=now + int(seconds * 1000))
+            return await self._close(work, found, progress, stop)
+        if not hold.by_circuit:
+            return hold.seconds
+        if work.held_since is None:
+            work.held_since = now
+            self._held.add(work)
+        return HELD_FOR * (1 + self._policy.random())
+
+    def _leaves_for(self, work: Work, progress: Progress, hold: Hold, now: int) -> float:
+        """Seconds for which it leaves the line; 0: it stays."""
+        if hold.reason is Reason.THROTTLED and hold.seconds > self._policy.parking_limit:
+            return hold.seconds
+        if hold.aside and hold.by_circuit and work.held_since is None and len(self._held) >= self._room:
+            return self._policy.parking_limit
+        held_for = 0 if work.held_since is None else (now - work.held_since) / 1000
+        return self._policy.parking_limit if progress.accepted and held_for > self._policy.parking_limit else 0.0
+
+    def _end_hold(self, work: Work) -> int:
+        """For how long (ms) a circuit had kept it."""
+        if work.held_since is None:
+            return 0
+        held = self._clock.now() - work.held_since
+        work.held_since = None
+        self._held.discard(work)
+        return held
 
     def _may_repeat(self, work: Work) -> bool:
         return may_repeat(work.dispatch, self._sender.repeat_is_harmless)
 
-    async def _send(self, work: Work, pending: Sequence[Part]) -> Results:
+    async def _send(self, permit: Permit, work: Work, pending: Sequence[Part], deadline: float) -> Results:
+        repeat = self._may_repeat(work)
         if len(pending) == 1:
-            results = [(pending[0].key, await self._send_part(work, pending[0]))]
+            results = [(pending[0].key, await self._send_part(permit, work, pending[0], repeat, deadline))]
         else:
-            answers = await asyncio.gather(*(self._send_part(work, part) for part in pending))
+            answers = await asyncio.gather(*(self._send_part(permit, work, part, repeat, deadline) for part in pending))
             results = [(part.key, answer) for part, answer in zip(pending, answers, strict=True)]
         self._observed.tried(results)
         return results
 
-    async def _send_part(self, work: Work, part: Part) -> SendResult:
-        try:
-            result = await self._sender.send(work.dispatch, part)
-        except Exception as error:
-            logger.exception("the %s sender failed; whether it had sent is not known", self._sender.channel)
-            result = SendResult(outcome=Outcome.AMBIGUOUS, provider="", error=type(error).__name__)
+    async def _send_part(self, permit: Permit, work: Work, part: Part, repeat: bool, deadline: float) -> SendResult:
+        result = await permit.send(part, repeat=repeat, deadline=deadline)
         if result.outcome is Outcome.INVALID_RECIPIENT:
             await self._prune(work, part, result)
         return result

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from pipeline.config import DeliverySettings
+from pipeline.delivery.crowds import Crowds
 from pipeline.delivery.intake import Intake
 from pipeline.delivery.lanes import Lanes
 from pipeline.delivery.observed import Observed
@@ -47,6 +48,7 @@ class Engine:
         self._partitions: dict[int, Partition] = {}
         self._lanes: Lanes[Work] = Lanes()
         self._workers: set[asyncio.Task[None]] = set()
+        self._crowds: Crowds[tuple[Partition, Inbound]] = Crowds(settings.user_share, settings.user_backlog)
         self._arrivals: asyncio.Queue[tuple[Partition, Inbound]] = asyncio.Queue()
         self._alarm: asyncio.TimerHandle | None = None
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -88,7 +90,7 @@ class Engine:
     def finished(self, partition: Partition, record: Inbound) -> None:
         """It needs nothing any more, not even after a restart."""
         partition.tracker.finished(record.offset)
-        self._let_go(partition)
+        self._let_go(partition, record)
 
     def assigned(self, partitions: Collection[int]) -> None:
         for number in partitions:
@@ -101,7 +103,12 @@ class Engine:
                 self._source.give_back()
                 continue
             partition.hold()
-            self._arrivals.put_nowait((partition, record))
+            arrival = (partition, record)
+            aside = None if record.key is None else self._crowds.put(record.key, arrival)
+            if aside is None:
+                self._arrivals.put_nowait(arrival)
+            elif not aside.counted:
+                self._source.give_back()
 
     async def revoked(self, partitions: Collection[int]) -> dict[int, int]:
         """Start nothing more of these, finish what is under way; what can be committed after the drain timeout."""
@@ -114,17 +121,28 @@ class Engine:
     def lost(self, partitions: Collection[int]) -> None:
         self._leave(partitions)
 
+    def wake(self, count: int | None) -> None:
+        """Let up to `count` (None: all) of the works that a circuit holds ask again."""
+        if self._lanes.unpark(_is_held, count):
+            self._put_to_work()
+
     def _leave(self, numbers: Collection[int]) -> list[Partition]:
         leaving = [self._partitions.pop(number) for number in numbers if number in self._partitions]
         for partition in leaving:
             partition.leave()
+        dropped = self._crowds.drop(lambda arrival: arrival[0].gone)
+        self._source.give_back(sum(aside.counted for aside in dropped))
         for work in self._lanes.drop(lambda work: work.partition.gone):
-            self._let_go(work.partition)
+            self._let_go(work.partition, work.record)
         return leaving
 
-    def _let_go(self, partition: Partition) -> None:
+    def _let_go(self, partition: Partition, record: Inbound) -> None:
         partition.let_go()
         self._source.give_back()
+        for aside in [] if record.key is None else self._crowds.leave(record.key):
+            if not aside.counted:
+                self._source.give_back(-1)  # it takes room from now on
+            self._arrivals.put_nowait(aside.item)
 
     async def _take_in(self) -> None:
         """One batch after the other, so that each user's records stay in order."""
@@ -135,7 +153,7 @@ class Engine:
             for work in await self._intake.read(batch, self._rejected):
                 work.partition.arrived()
                 if work.partition.gone:
-                    self._let_go(work.partition)
+                    self._let_go(work.partition, work.record)
                 else:
                     self._lanes.add(work.lane, work)
             self._put_to_work()
@@ -154,7 +172,7 @@ class Engine:
         while work is not None:
             seconds = await self._step(work)
             if work.partition.gone and seconds is not None:
-                self._let_go(work.partition)
+                self._let_go(work.partition, work.record)
                 seconds = None
             if seconds is None:
                 self._lanes.finish(work.lane)
@@ -189,6 +207,10 @@ class Engine:
             if offsets := _committable(self._partitions.values()):
                 self._source.commit(offsets)
             self._observed.in_flight.set(self.in_flight)
+
+
+def _is_held(work: Work) -> bool:
+    return work.held_since is not None
 
 
 def _committable(partitions: Iterable[Partition]) -> dict[int, int]:

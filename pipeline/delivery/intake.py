@@ -65,6 +65,11 @@ class Intake:
             for (partition, record, dispatch), entry, state in zip(read, keys, found, strict=True)
         ]
 
+    async def look_up(self, work: Work) -> None:
+        """Bring its user up to date."""
+        user_id = work.dispatch.event.recipient_id
+        work.user = (await self._patiently(lambda: self._directory.snapshots({user_id})))[user_id]
+
     async def _decode(self, record: Inbound) -> Dispatch:
         try:
             return self._codec.decode_dispatch(record.value)

@@ -77,6 +77,22 @@ class Lanes(Generic[T]):
                 self._ready.append(key)
         return self._parked[0][0] if self._parked else None
 
+    def unpark(self, wanted: Callable[[T], bool], count: int | None) -> int:
+        """Make ready up to `count` (None: all) parked lanes whose first item is wanted, those first that wake first.
+
+        Returns how many.
+        """
+        found = [(until, key) for until, key in self._parked if self._is_parked(key, until, wanted)]
+        chosen = sorted(set(found))[:count]
+        for _, key in chosen:
+            self._lanes[key].until = None
+            self._ready.append(key)
+        return len(chosen)
+
+    def _is_parked(self, key: bytes, until: float, wanted: Callable[[T], bool]) -> bool:
+        lane = self._lanes.get(key)
+        return lane is not None and lane.until == until and wanted(lane.items[0])
+
     def drop(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Take out and return what is unwanted, but for what is under way: that finishes by itself."""
         dropped: list[T] = []

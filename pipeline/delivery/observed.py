@@ -6,12 +6,11 @@ from prometheus_client import Counter
 
 from pipeline.channels.base import ChannelSender
 from pipeline.delivery.entry import Final
-from pipeline.delivery.steps import Results
+from pipeline.delivery.steps import Results, was_doubtful
 from pipeline.events.records import Dispatch
 from pipeline.events.vocabulary import Priority, Reason, Status
 from pipeline.kafka.names import channel_dlq, dispatch_topic
 from pipeline.observability.metrics import Metrics
-from pipeline.providers.base import Outcome
 
 SUCCESS = "success"
 """What `sent` is called in ``notifications_delivered_total{status}``."""
@@ -37,7 +36,7 @@ class Observed:
         self.in_flight = metrics.in_flight.labels(dispatch_topic(channel, priority))
 
     def tried(self, results: Results) -> None:
-        if any(result.outcome is Outcome.AMBIGUOUS for _, result in results):
+        if any(was_doubtful(result) for _, result in results):
             self._in_doubt.inc()
 
     def taken_over_in_doubt(self) -> None:

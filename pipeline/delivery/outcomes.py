@@ -4,7 +4,7 @@ The same end gives the same records, byte for byte, however often they are writt
 """
 
 from pipeline.delivery.entry import Final
-from pipeline.delivery.steps import Wait
+from pipeline.delivery.failures import Failure
 from pipeline.events.records import Deferred, DeliveryStatus, Dispatch
 from pipeline.events.vocabulary import Reason, Status
 
@@ -24,16 +24,15 @@ def final_status(dispatch: Dispatch, final: Final) -> DeliveryStatus:
     )
 
 
-def retrying_status(dispatch: Dispatch, wait: Wait, now: int) -> DeliveryStatus:
-    progress = wait.progress
+def retrying_status(dispatch: Dispatch, failure: Failure, now: int) -> DeliveryStatus:
     return _status(
         dispatch,
         Status.RETRYING,
-        wait.reason,
-        provider=wait.provider,
+        failure.reason,
+        provider=failure.provider,
         message_id="",
-        attempt=progress.attempts,
-        in_doubt=progress.doubted,
+        attempt=failure.attempt,
+        in_doubt=failure.in_doubt,
         occurred_at=now,
     )
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from pipeline.delivery.entry import Closed, encode
+from pipeline.delivery.failures import Failure
 from pipeline.delivery.ledger import Ledger
 from pipeline.delivery.observed import Observed
 from pipeline.delivery.outbox import Outbox
 from pipeline.delivery.outcomes import deferred, final_status, retrying_status
-from pipeline.delivery.steps import Wait
 from pipeline.delivery.work import Work, trace_headers
 from pipeline.errors import MalformedRecord
 from pipeline.events.codec import Codec
@@ -53,8 +53,9 @@ class Reporter:
             self._status(work, self._codec.encode_status(final_status(work.dispatch, final))), acknowledged
         )
 
-    async def retrying(self, work: Work, wait: Wait, now: int) -> None:
-        value = self._codec.encode_status(retrying_status(work.dispatch, wait, now))
+    async def retrying(self, work: Work, failure: Failure, now: int) -> None:
+        """An account failed, and the notification goes on: to the next one, or to its next try."""
+        value = self._codec.encode_status(retrying_status(work.dispatch, failure, now))
         await self._outbox.send(self._status(work, value), _nothing)
 
     async def rejected(

@@ -98,9 +98,8 @@ def after_send(progress: Progress, results: Results, repeat: bool, policy: Retry
     """The end of the notification, or how long it waits. `progress` counts this try already."""
     if len(results) == 1 and results[0][1].outcome is Outcome.ACCEPTED and not progress.accepted:
         result = results[0][1]
-        return Final(
-            Status.SENT, Reason.ACCEPTED, result.provider, result.message_id, progress.attempts, progress.doubted, now
-        )
+        doubted = progress.doubted or was_doubtful(result)
+        return Final(Status.SENT, Reason.ACCEPTED, result.provider, result.message_id, progress.attempts, doubted, now)
     progress = settle(progress, results)
     again = [result for _, result in results if result.outcome in _TRY_AGAIN]
     return _try_again(progress, again, repeat, policy, now) if again else conclude(progress, now)
@@ -113,9 +112,16 @@ def settle(progress: Progress, results: Results) -> Progress:
             progress = _accepted(progress, key, result)
         elif refusal := _REFUSALS.get(result.outcome):
             progress = _refused(progress, key, result, refusal)
-        elif result.outcome is Outcome.AMBIGUOUS:
+        if was_doubtful(result):
             progress = msgspec.structs.replace(progress, doubted=True)
     return progress
+
+
+def was_doubtful(result: SendResult) -> bool:
+    """Whether some account's answer was lost on the way to this result."""
+    if result.outcome is Outcome.AMBIGUOUS:
+        return True
+    return any(earlier.outcome is Outcome.AMBIGUOUS for earlier in result.tried)
 
 
 def conclude(progress: Progress, now: int) -> Final:

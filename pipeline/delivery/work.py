@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from pipeline.channels.base import Part
+from pipeline.channels.base import Part, Reserved
 from pipeline.delivery.entry import Progress
 from pipeline.delivery.ledger import EntryKeys, Found
 from pipeline.delivery.offsets import OffsetTracker
@@ -58,9 +58,27 @@ class Partition:
 
 
 class Work:
-    """One record on its way. `found` None: the ledger must be asked (again); `parts` None: not prepared yet."""
+    """One record on its way. `found` None: the ledger must be asked (again); `parts` None: not prepared yet.
 
-    __slots__ = ("dispatch", "found", "keys", "lane", "partition", "parts", "progress", "rank", "record", "user")
+    `held_since`: since when (ms) a circuit keeps it waiting, None while none does; `reserved`: its places in the
+    queues of rate limits.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "dispatch",
+        "found",
+        "held_since",
+        "keys",
+        "lane",
+        "partition",
+        "parts",
+        "progress",
+        "rank",
+        "record",
+        "reserved",
+        "user",
+    )
 
     def __init__(
         self,
@@ -81,6 +99,8 @@ class Work:
         self.rank = rank_of(record, dispatch)
         self.progress: Progress | None = None
         self.parts: Sequence[Part] | None = None
+        self.held_since: int | None = None
+        self.reserved = Reserved()
 
 
 def rank_of(record: Inbound, dispatch: Dispatch) -> int:

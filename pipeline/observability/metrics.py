@@ -59,6 +59,24 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=r,
         )
+        self.provider_errors = Counter(
+            "notifications_provider_errors_total",
+            "Answers that were not an acceptance, lost answers and failed connections.",
+            ["provider", "outcome"],
+            registry=r,
+        )
+        self.circuit_state = Gauge(
+            "notifications_circuit_state",
+            "An account's circuit: 0 closed (in use), 1 half-open (a probe is out), 2 open (paused).",
+            ["provider"],
+            registry=r,
+        )
+        self.failovers = Counter(
+            "notifications_failovers_total", "Sends that went on to the next account.", ["provider"], registry=r
+        )
+        self.limit_waits = Counter(
+            "notifications_limit_waits_total", "Sends that waited for a rate limit of ours.", ["limit"], registry=r
+        )
         self.ingest_to_dispatch = Histogram(
             "notifications_ingest_to_dispatch_seconds",
             "From the ingest record's time to its decision.",

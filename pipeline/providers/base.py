@@ -26,12 +26,24 @@ class Outcome(Enum):
     """The answer was lost (timeout, reset after the request was written): it may have been accepted."""
 
 
+class Scope(Enum):
+    """Whom a failure concerns beside this message; the circuit breaker asks (``docs/isolation.md``)."""
+
+    UNKNOWN = auto()
+    """It may be the message, it may be the provider: told apart by how others fare."""
+    MESSAGE = auto()
+    """This message or this recipient alone; the account is well."""
+    ACCOUNT = auto()
+    """Everybody: credentials that are refused, a server that nobody reaches."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendResult:
     """One provider's answer to one request.
 
     `message_id` is the provider's; `error` a short code from the provider's vocabulary (no address, no content);
-    `retry_after` seconds that the provider asked for.
+    `retry_after` seconds that the provider asked for. `tried`: the answers of other accounts that this one stands in
+    for, in the order in which they were called.
     """
 
     outcome: Outcome
@@ -39,3 +51,6 @@ class SendResult:
     message_id: str = ""
     error: str = ""
     retry_after: float | None = None
+    scope: Scope = Scope.UNKNOWN
+    held: bool = False
+    tried: "tuple[SendResult, ...]" = ()

@@ -9,7 +9,7 @@ from yarl import URL
 
 from pipeline.config import FcmSettings
 from pipeline.errors import ConfigurationError
-from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.google_token import AccessToken, ServiceAccount, TokenSource, TokenUnavailable
 from pipeline.providers.http import Answer, open_session, post
 from pipeline.providers.table import Row
@@ -33,9 +33,9 @@ ERROR_CODES: dict[str, Row] = {
 
 STATUSES: dict[int, Row] = {
     400: Row(Outcome.PERMANENT, _GUIDE),
-    401: Row(Outcome.CONFIGURATION, _GUIDE),
-    403: Row(Outcome.CONFIGURATION, _GUIDE),
-    404: Row(Outcome.CONFIGURATION, _GUIDE),
+    401: Row(Outcome.CONFIGURATION, _GUIDE, Scope.ACCOUNT),
+    403: Row(Outcome.CONFIGURATION, _GUIDE, Scope.ACCOUNT),
+    404: Row(Outcome.CONFIGURATION, _GUIDE, Scope.ACCOUNT),
     408: Row(Outcome.TRANSIENT, _HTTP),
     413: Row(Outcome.PERMANENT, _HTTP),
     429: Row(Outcome.THROTTLED, _GUIDE),
@@ -90,8 +90,9 @@ def classify(answer: Answer, *, project_proven: bool) -> SendResult:
     if code == "SENDER_ID_MISMATCH" and not project_proven:
         return result(outcome=Outcome.CONFIGURATION, error=code)
     if row := ERROR_CODES.get(code):
-        return result(outcome=row.outcome, error=code)
-    return result(outcome=_by_status(answer.status), error=str(answer.status))
+        return result(outcome=row.outcome, error=code, scope=row.scope)
+    outcome, scope = _by_status(answer.status)
+    return result(outcome=outcome, error=str(answer.status), scope=scope)
 
 
 def _accepted(reply: _Reply) -> SendResult:
@@ -101,12 +102,12 @@ def _accepted(reply: _Reply) -> SendResult:
     return SendResult(outcome=Outcome.AMBIGUOUS, provider=NAME, error="unreadable_answer")
 
 
-def _by_status(status: int) -> Outcome:
+def _by_status(status: int) -> tuple[Outcome, Scope]:
     if row := STATUSES.get(status):
-        return row.outcome
+        return row.outcome, row.scope
     if status >= 500:
-        return Outcome.TRANSIENT
-    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION
+        return Outcome.TRANSIENT, Scope.UNKNOWN
+    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION, Scope.UNKNOWN
 
 
 class Fcm:
@@ -146,7 +147,7 @@ class Fcm:
                 result = await self._post(body, await self._token.get())
         except TokenUnavailable as error:
             outcome = Outcome.TRANSIENT if error.retryable else Outcome.CONFIGURATION
-            return SendResult(outcome=outcome, provider=NAME, error=error.error)
+            return SendResult(outcome=outcome, provider=NAME, error=error.error, scope=Scope.ACCOUNT)
         self._project_proven = self._project_proven or result.outcome is Outcome.ACCEPTED
         return result
 
@@ -156,7 +157,7 @@ class Fcm:
         answer = await post(self._session, self._url, body, headers)
         if isinstance(answer, Answer):
             return classify(answer, project_proven=self._project_proven)
-        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error)
+        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error, scope=answer.scope)
 
 
 class Account(TokenSource):

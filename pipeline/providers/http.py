@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 from yarl import URL
 
-from pipeline.providers.base import Outcome
+from pipeline.providers.base import Outcome, Scope
 
 CONNECT_TIMEOUT = 5.0
 
@@ -24,10 +24,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """No complete answer came. `outcome` is TRANSIENT where the request cannot have been read, else AMBIGUOUS."""
+    """No complete answer came. `outcome` is TRANSIENT where the request cannot have been read, else AMBIGUOUS.
+
+    A server that nobody reaches is no message's fault: `scope`.
+    """
 
     outcome: Outcome
     error: str
+
+    @property
+    def scope(self) -> Scope:
+        return Scope.ACCOUNT if self.outcome is Outcome.TRANSIENT else Scope.UNKNOWN
 
 
 def open_session(*, timeout: float) -> aiohttp.ClientSession:

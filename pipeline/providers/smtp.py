@@ -11,7 +11,7 @@ import aiosmtplib
 
 from pipeline.config import SmtpSettings
 from pipeline.errors import ConfigurationError
-from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.smtp_table import NAME, classify
 
 log = logging.getLogger(__name__)
@@ -167,10 +167,10 @@ def _no_connection(error: aiosmtplib.SMTPException | OSError) -> SendResult:
         result = classify(error.code, error.message)
         if result.outcome in {Outcome.THROTTLED, Outcome.TRANSIENT}:
             return result
-        return SendResult(outcome=Outcome.CONFIGURATION, provider=NAME, error=result.error)
+        return SendResult(outcome=Outcome.CONFIGURATION, provider=NAME, error=result.error, scope=Scope.ACCOUNT)
     unreachable = isinstance(error, OSError)  # aiosmtplib's disconnections and timeouts are OSErrors too
     outcome = Outcome.TRANSIENT if unreachable else Outcome.CONFIGURATION
-    return SendResult(outcome=outcome, provider=NAME, error=type(error).__name__)
+    return SendResult(outcome=outcome, provider=NAME, error=type(error).__name__, scope=Scope.ACCOUNT)
 
 
 def _queue_id(reply: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.table import Row
 
 NAME = "smtp"
@@ -23,19 +23,19 @@ ENHANCED: dict[str, Row] = {
     "5.2.1": Row(Outcome.INVALID_RECIPIENT, _ENHANCED),
     "5.1.7": Row(Outcome.CONFIGURATION, _ENHANCED),
     "5.1.8": Row(Outcome.CONFIGURATION, _ENHANCED),
-    "5.7.8": Row(Outcome.CONFIGURATION, _AUTH),
-    "5.7.9": Row(Outcome.CONFIGURATION, _AUTH),
-    "5.7.11": Row(Outcome.CONFIGURATION, _AUTH),
+    "5.7.8": Row(Outcome.CONFIGURATION, _AUTH, Scope.ACCOUNT),
+    "5.7.9": Row(Outcome.CONFIGURATION, _AUTH, Scope.ACCOUNT),
+    "5.7.11": Row(Outcome.CONFIGURATION, _AUTH, Scope.ACCOUNT),
 }
 """By enhanced status code; the sender's address (5.1.7, 5.1.8) and authentication are ours to mend."""
 
 BASIC: dict[int, Row] = {
     421: Row(Outcome.THROTTLED, _BASIC),
     454: Row(Outcome.THROTTLED, _AUTH),
-    530: Row(Outcome.CONFIGURATION, _AUTH),
-    534: Row(Outcome.CONFIGURATION, _AUTH),
-    535: Row(Outcome.CONFIGURATION, _AUTH),
-    538: Row(Outcome.CONFIGURATION, _AUTH),
+    530: Row(Outcome.CONFIGURATION, _AUTH, Scope.ACCOUNT),
+    534: Row(Outcome.CONFIGURATION, _AUTH, Scope.ACCOUNT),
+    535: Row(Outcome.CONFIGURATION, _AUTH, Scope.ACCOUNT),
+    538: Row(Outcome.CONFIGURATION, _AUTH, Scope.ACCOUNT),
     552: Row(Outcome.PERMANENT, _BASIC),
     554: Row(Outcome.PERMANENT, _BASIC),
 }
@@ -51,15 +51,16 @@ def classify(code: int, text: str) -> SendResult:
     """What a refusal means. `error` is the enhanced code, or the basic one: never the text, it may quote an address."""
     match = _CODE.match(text.strip())
     enhanced = match[1] if match else ""
-    return SendResult(outcome=_outcome(code, enhanced), provider=NAME, error=enhanced or str(code))
+    row = _row(code, enhanced)
+    return SendResult(outcome=row.outcome, provider=NAME, error=enhanced or str(code), scope=row.scope)
 
 
-def _outcome(code: int, enhanced: str) -> Outcome:
+def _row(code: int, enhanced: str) -> Row:
     row = ENHANCED.get(enhanced)
     if row and (row.outcome is not Outcome.INVALID_RECIPIENT or code in DEAD_ADDRESS_CODES):
-        return row.outcome
+        return row
     if basic := BASIC.get(code):
-        return basic.outcome
+        return basic
     if enhanced.startswith(POLICY_DELAY):
-        return Outcome.THROTTLED
-    return Outcome.PERMANENT if code >= 500 else Outcome.TRANSIENT
+        return Row(Outcome.THROTTLED, _ENHANCED)
+    return Row(Outcome.PERMANENT if code >= 500 else Outcome.TRANSIENT, _BASIC)

@@ -2,11 +2,15 @@
 
 from typing import NamedTuple
 
-from pipeline.providers.base import Outcome
+from pipeline.providers.base import Outcome, Scope
 
 
 class Row(NamedTuple):
-    """One row of a provider's error table. `source` is the page or file that the row was taken from."""
+    """One row of a provider's error table. `source` is the page or file that the row was taken from.
+
+    `scope`: whom it concerns, where the answer says so by itself; the account's circuit breaker asks.
+    """
 
     outcome: Outcome
     source: str
+    scope: Scope = Scope.UNKNOWN

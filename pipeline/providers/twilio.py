@@ -9,7 +9,7 @@ from yarl import URL
 
 from pipeline.config import TwilioSettings
 from pipeline.errors import ConfigurationError
-from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.http import Answer, open_session, post
 from pipeline.providers.table import Row
 
@@ -19,8 +19,16 @@ _DICTIONARY = "https://www.twilio.com/docs/api/errors/{}"
 _HTTP = "https://www.twilio.com/docs/usage/troubleshooting/debugging-common-api-errors"
 
 
+_WHOLE_ACCOUNT = frozenset({20003, 20005, 30002})
+"""Refused credentials, a closed or suspended account."""
+
+_ONE_DESTINATION = frozenset({21408, 21612})
+"""A country that is not enabled, a sender that cannot reach this number."""
+
+
 def _row(outcome: Outcome, code: int) -> tuple[int, Row]:
-    return code, Row(outcome, _DICTIONARY.format(code))
+    scope = Scope.ACCOUNT if code in _WHOLE_ACCOUNT else Scope.MESSAGE if code in _ONE_DESTINATION else Scope.UNKNOWN
+    return code, Row(outcome, _DICTIONARY.format(code), scope)
 
 
 ERROR_CODES: dict[int, Row] = dict(
@@ -39,9 +47,9 @@ ERROR_CODES: dict[int, Row] = dict(
 
 STATUSES: dict[int, Row] = {
     400: Row(Outcome.PERMANENT, _HTTP),
-    401: Row(Outcome.CONFIGURATION, _HTTP),
-    403: Row(Outcome.CONFIGURATION, _HTTP),
-    404: Row(Outcome.CONFIGURATION, _HTTP),
+    401: Row(Outcome.CONFIGURATION, _HTTP, Scope.ACCOUNT),
+    403: Row(Outcome.CONFIGURATION, _HTTP, Scope.ACCOUNT),
+    404: Row(Outcome.CONFIGURATION, _HTTP, Scope.ACCOUNT),
     408: Row(Outcome.TRANSIENT, _HTTP),
     429: Row(Outcome.THROTTLED, _HTTP),
     500: Row(Outcome.TRANSIENT, _HTTP),
@@ -73,8 +81,9 @@ def classify(answer: Answer) -> SendResult:
         return _accepted(reply)
     result = partial(SendResult, provider=NAME, retry_after=answer.retry_after)
     if reply.code is not None and (row := ERROR_CODES.get(reply.code)):
-        return result(outcome=row.outcome, error=str(reply.code))
-    return result(outcome=_by_status(answer.status), error=str(reply.code or answer.status))
+        return result(outcome=row.outcome, error=str(reply.code), scope=row.scope)
+    outcome, scope = _by_status(answer.status)
+    return result(outcome=outcome, error=str(reply.code or answer.status), scope=scope)
 
 
 def _accepted(reply: _Reply) -> SendResult:
@@ -84,12 +93,12 @@ def _accepted(reply: _Reply) -> SendResult:
     return SendResult(outcome=Outcome.AMBIGUOUS, provider=NAME, error="unreadable_answer")
 
 
-def _by_status(status: int) -> Outcome:
+def _by_status(status: int) -> tuple[Outcome, Scope]:
     if row := STATUSES.get(status):
-        return row.outcome
+        return row.outcome, row.scope
     if status >= 500:
-        return Outcome.TRANSIENT
-    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION
+        return Outcome.TRANSIENT, Scope.UNKNOWN
+    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION, Scope.UNKNOWN
 
 
 class Twilio:
@@ -130,4 +139,4 @@ class Twilio:
         answer = await post(self._session, self._url, urlencode(form).encode(), self._headers)
         if isinstance(answer, Answer):
             return classify(answer)
-        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error)
+        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error, scope=answer.scope)

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from redis.asyncio import Redis
 
-from pipeline.channels.base import Part
+from pipeline.channels.base import ChannelSender, Part
 from pipeline.config import DeliverySettings, KafkaSettings, RedisSettings, Settings
 from pipeline.delivery.assembly import Delivery, Shared
 from pipeline.delivery.ledger import EntryKeys, Ledger, entry_keys
@@ -107,12 +107,19 @@ class People:
 class World:
     """One dispatch topic, whoever reads it, and what came out since the test began."""
 
-    def __init__(self, settings: Settings, redis: Redis, producer: AsyncProducer) -> None:
-        self.channel, self.priority = next(_lines)
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        producer: AsyncProducer,
+        line: tuple[Channel, Priority] | None = None,
+    ) -> None:
+        self.channel, self.priority = line or next(_lines)
         self.settings = settings
         self.redis = redis
         self.codec = Codec.open()
         self.sender = ScriptedSender(self.channel)
+        self.chain: ChannelSender = self.sender
         self.people = People()
         self.health = Health()
         self.metrics = Metrics()
@@ -173,7 +180,7 @@ class World:
         """Another worker on the topic."""
         shared = Shared(
             settings=self.settings,
-            sender=self.sender,
+            sender=self.chain,
             codec=self.codec,
             producer=self._producer,
             redis=self.redis,
@@ -253,7 +260,14 @@ class World:
     def _skip_what_is_there(self) -> None:
         """Other tests have used these topics."""
         self._reader.assign([end for topic in self._outputs for end in self._ends(topic)])
-        self._group.commit(offsets=self._ends(self.topic), asynchronous=False)
+        deadline = time.monotonic() + 2 * PATIENCE
+        while True:
+            try:
+                self._group.commit(offsets=self._ends(self.topic), asynchronous=False)
+                return
+            except KafkaException:  # a member that is gone, and that the group has not missed yet
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
 
     def _ends(self, topic: str) -> list[TopicPartition]:
         numbers = sorted(self._group.list_topics(topic, timeout=10).topics[topic].partitions)

@@ -61,6 +61,15 @@ class LanesMachine(RuleBasedStateMachine):
             assert following is not None
             assert following <= min(self.parked.values())
 
+    @rule(remainder=st.integers(0, 2), count=st.none() | st.integers(0, 2))
+    def unpark(self, remainder: int, count: int | None) -> None:
+        wanted = {key for key in self.parked if self.lines[key][0][1] % 3 == remainder}
+        woken = self.lanes.unpark(lambda item: item[1] % 3 == remainder, count)
+        assert woken == (len(wanted) if count is None else min(count, len(wanted)))
+        first = sorted((self.parked[key], key) for key in wanted)[:woken]
+        for _, key in first:
+            del self.parked[key]
+
     @rule(remainder=st.integers(0, 2))
     def drop(self, remainder: int) -> None:
         dropped = self.lanes.drop(lambda item: item[1] % 3 == remainder)
