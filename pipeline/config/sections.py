@@ -31,6 +31,7 @@ class RedisSettings(Section):
 
     url: str = Field("redis://localhost:6379/0", description="redis:// or rediss:// URL.")
     cluster: bool = Field(False, description="The URL is a seed node of a Redis Cluster.")
+    timeout: Seconds = Field(3, gt=0, description="How long an answer is waited for; then the server counts as away.")
 
 
 class PostgresSettings(Section):

@@ -5,7 +5,6 @@ A partition has one router and a user one partition, so nobody else moves these 
 """
 
 from collections.abc import Iterable, Sequence
-from typing import cast
 
 from redis.asyncio import Redis
 
@@ -13,22 +12,24 @@ from pipeline.config import RouterSettings
 from pipeline.routing.caps import CapHistory
 from pipeline.routing.claims import decode_claim, encode_claim
 from pipeline.routing.plan import Incoming, Known, Planner
+from pipeline.storage.keys import hash_tag
 from pipeline.storage.scripts import lua
+from pipeline.storage.slots import Call, SlotScript, get_many
 from pipeline.users.directory import UserDirectory
 from pipeline.users.snapshot import UserSnapshot
 
 
 def caps_key(user_id: str) -> str:
-    return f"caps:{{{user_id}}}"
+    return f"caps:{hash_tag(user_id)}"
 
 
 def claim_key(user_id: str, idempotency_key: str) -> str:
-    return f"claim:{{{user_id}}}:{idempotency_key}"
+    return f"claim:{hash_tag(user_id)}:{idempotency_key}"
 
 
 def cancel_key(user_id: str, idempotency_key: str) -> str:
     """Set when a cancel was accepted; delivery workers look at it before they send."""
-    return f"cancel:{{{user_id}}}:{idempotency_key}"
+    return f"cancel:{hash_tag(user_id)}:{idempotency_key}"
 
 
 class RouterState:
@@ -38,7 +39,7 @@ class RouterState:
         self._redis = redis
         self._directory = directory
         self._retention_ms = int(settings.idempotency_retention * 1000)
-        self._put = redis.register_script(lua("router_put"))
+        self._put = SlotScript(redis, lua("router_put"))
 
     async def read(self, chunk: Sequence[Incoming]) -> Known:
         """Users, counters and claims for a chunk: one MGET, and one query for the users it does not hold."""
@@ -47,7 +48,7 @@ class RouterState:
         keys = [self._directory.snapshot_key(u) for u in user_ids]
         keys += [caps_key(u) for u in user_ids]
         keys += [claim_key(u, k) for u, k in claim_ids]
-        values = cast("list[bytes | None]", await self._redis.mget(keys))  # the client answers bytes
+        values = await get_many(self._redis, keys)
         n = len(user_ids)
         return Known(
             users=await self._users(user_ids, values[:n]),
@@ -72,20 +73,17 @@ class RouterState:
         """Claims, cancels and changed counters, each with its time to live, in one script call."""
         entries = [*self._claims(planner), *self._cancels(planner), *self._histories(known, now)]
         if entries:
-            arguments: list[bytes | int] = []
-            for _, value, ttl in entries:
-                arguments += (value, ttl)
-            await self._put(keys=[key for key, _, _ in entries], args=arguments)
+            await self._put.tell(entries)
 
-    def _claims(self, planner: Planner) -> Iterable[tuple[str, bytes, int]]:
+    def _claims(self, planner: Planner) -> Iterable[Call]:
         for (user_id, key), claim in planner.claims.items():
-            yield claim_key(user_id, key), encode_claim(claim), self._retention_ms
+            yield Call((claim_key(user_id, key),), (encode_claim(claim), self._retention_ms))
 
-    def _cancels(self, planner: Planner) -> Iterable[tuple[str, bytes, int]]:
+    def _cancels(self, planner: Planner) -> Iterable[Call]:
         for user_id, key in planner.cancels:
-            yield cancel_key(user_id, key), b"1", self._retention_ms
+            yield Call((cancel_key(user_id, key),), (b"1", self._retention_ms))
 
-    def _histories(self, known: Known, now: int) -> Iterable[tuple[str, bytes, int]]:
+    def _histories(self, known: Known, now: int) -> Iterable[Call]:
         for user_id, history in known.histories.items():
             if history.changed:
-                yield caps_key(user_id), history.pack(), max(1, history.expires_in(now))
+                yield Call((caps_key(user_id),), (history.pack(), max(1, history.expires_in(now))))

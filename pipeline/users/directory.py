@@ -16,9 +16,11 @@ from redis.asyncio import Redis
 
 from pipeline.errors import Unavailable
 from pipeline.observability.metrics import Metrics
+from pipeline.storage.keys import hash_tag
 from pipeline.storage.postgres import Pool, reachable
 from pipeline.storage.redis import REDIS_AWAY
 from pipeline.storage.scripts import lua, sql
+from pipeline.storage.slots import Call, SlotScript, get_many
 from pipeline.users.snapshot import UserSnapshot
 
 logger = logging.getLogger(__name__)
@@ -57,13 +59,13 @@ class UserDirectory:
         self._ttl = ttl
         self._reads = metrics.cache_reads if metrics else None
         self._clock = clock
-        self._store = redis.register_script(lua("store_snapshots"))
+        self._store = SlotScript(redis, lua("store_snapshots"))
         self._parse = lru_cache(PARSED_SNAPSHOTS)(_parse)
 
     @staticmethod
     def snapshot_key(user_id: str) -> str:
         """The Redis key of a user's snapshot; the hash tag keeps all of a user's keys in one cluster slot."""
-        return f"u:{{{user_id}}}"
+        return f"u:{hash_tag(user_id)}"
 
     def decode(self, raw: bytes) -> UserSnapshot | None:
         """What a value in Redis says; None where `load` must be asked: a tombstone, or another release's format."""
@@ -79,8 +81,8 @@ class UserDirectory:
         ids = list(dict.fromkeys(user_ids))
         if not ids:
             return {}
-        values = await self._redis.mget([self.snapshot_key(i) for i in ids])
-        cached = ((i, self.decode(raw)) for i, raw in zip(ids, values, strict=True) if isinstance(raw, bytes))
+        values = await get_many(self._redis, [self.snapshot_key(i) for i in ids])
+        cached = ((i, self.decode(raw)) for i, raw in zip(ids, values, strict=True) if raw is not None)
         found = {i: snapshot for i, snapshot in cached if snapshot is not None}
         self._count("hit", len(found))
         return found | await self.load([i for i in ids if i not in found])
@@ -143,13 +145,11 @@ class UserDirectory:
             logger.debug("loaded snapshots are not cached: %s", error)
 
     async def _write(self, entries: Iterable[tuple[str, bytes, float]]) -> None:
-        keys: list[str] = []
-        arguments: list[bytes | int] = []
-        for user_id, value, ttl in entries:
-            keys.append(self.snapshot_key(user_id))
-            arguments += (value, max(1, int(ttl * 1000)))
-        if keys:
-            await self._store(keys=keys, args=arguments)
+        calls = [
+            Call((self.snapshot_key(user_id),), (value, max(1, int(ttl * 1000)))) for user_id, value, ttl in entries
+        ]
+        if calls:
+            await self._store.tell(calls)
 
     def _count(self, result: str, number: int) -> None:
         if self._reads and number:
