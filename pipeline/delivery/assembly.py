@@ -16,6 +16,7 @@ from pipeline.delivery.outbox import Outbox
 from pipeline.delivery.ports import Clock, Directory
 from pipeline.delivery.reporter import Reporter
 from pipeline.delivery.retry import RetryPolicy
+from pipeline.delivery.strangers import Strangers
 from pipeline.delivery.work import Partition
 from pipeline.events.codec import Codec
 from pipeline.events.vocabulary import Priority
@@ -59,7 +60,8 @@ class Delivery:
         policy = RetryPolicy.of(settings, shared.random)
         courier = Courier(sender, ledger, reporter, observed, policy, clock, self._finished)
         intake = Intake(shared.codec, shared.directory, ledger, reporter, clock, health)
-        self._engine = Engine(intake, courier.step, settings, clock, observed)
+        strangers = Strangers(shared.directory, courier.step)
+        self._engine = Engine(intake, strangers.step, settings, clock, observed)
         self._source = KafkaSource(
             shared.settings.kafka,
             topic,

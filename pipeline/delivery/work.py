@@ -58,9 +58,11 @@ class Partition:
 
 
 class Work:
-    """One record on its way. `found` None: the ledger must be asked (again); `parts` None: not prepared yet."""
+    """One record on its way. `found` None: the ledger must be asked (again); `parts` None: not prepared yet;
+    `recipient` None: the user could not be looked up yet.
+    """
 
-    __slots__ = ("dispatch", "found", "keys", "lane", "partition", "parts", "progress", "rank", "record", "user")
+    __slots__ = ("dispatch", "found", "keys", "lane", "partition", "parts", "progress", "rank", "recipient", "record")
 
     def __init__(
         self,
@@ -68,19 +70,25 @@ class Work:
         partition: Partition,
         dispatch: Dispatch,
         keys: EntryKeys,
-        user: UserSnapshot,
+        recipient: UserSnapshot | None,
         found: Found,
     ) -> None:
         self.record = record
         self.partition = partition
         self.dispatch = dispatch
         self.keys = keys
-        self.user = user
+        self.recipient = recipient
         self.found: Found | None = found
         self.lane = dispatch.event.recipient_id.encode()
         self.rank = rank_of(record, dispatch)
         self.progress: Progress | None = None
         self.parts: Sequence[Part] | None = None
+
+    @property
+    def user(self) -> UserSnapshot:
+        """The recipient, who is known by the first step on."""
+        assert self.recipient is not None
+        return self.recipient
 
 
 def rank_of(record: Inbound, dispatch: Dispatch) -> int:

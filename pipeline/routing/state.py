@@ -15,8 +15,7 @@ from pipeline.routing.plan import Incoming, Known, Planner
 from pipeline.storage.keys import hash_tag
 from pipeline.storage.scripts import lua
 from pipeline.storage.slots import Call, SlotScript, get_many
-from pipeline.users.directory import UserDirectory
-from pipeline.users.snapshot import UserSnapshot
+from pipeline.users.lookup import Lookup
 
 
 def caps_key(user_id: str) -> str:
@@ -35,39 +34,33 @@ def cancel_key(user_id: str, idempotency_key: str) -> str:
 class RouterState:
     """Reads and writes what deciding a chunk needs."""
 
-    def __init__(self, redis: Redis, directory: UserDirectory, settings: RouterSettings) -> None:
+    def __init__(self, redis: Redis, lookup: Lookup, settings: RouterSettings) -> None:
         self._redis = redis
-        self._directory = directory
+        self._lookup = lookup
         self._retention_ms = int(settings.idempotency_retention * 1000)
         self._put = SlotScript(redis, lua("router_put"))
 
     async def read(self, chunk: Sequence[Incoming]) -> Known:
-        """Users, counters and claims for a chunk: one MGET, and one query for the users it does not hold."""
+        """Counters and claims for a chunk, and the users who can be found now: one MGET, and one query for the others."""
         user_ids = list(dict.fromkeys(i.event.recipient_id for i in chunk))
         claim_ids = list(dict.fromkeys(i.claim_key for i in chunk))
-        keys = [self._directory.snapshot_key(u) for u in user_ids]
+        keys = [self._lookup.directory.snapshot_key(u) for u in user_ids]
         keys += [caps_key(u) for u in user_ids]
         keys += [claim_key(u, k) for u, k in claim_ids]
         values = await get_many(self._redis, keys)
         n = len(user_ids)
+        found = await self._lookup.complete(self._lookup.directory.read(user_ids, values[:n]), user_ids)
         return Known(
-            users=await self._users(user_ids, values[:n]),
+            users=found.known,
+            stale=found.stale,
             histories={u: CapHistory.unpack(raw) for u, raw in zip(user_ids, values[n : 2 * n], strict=True)},
             claims={c: decode_claim(raw) for c, raw in zip(claim_ids, values[2 * n :], strict=True)},
         )
 
-    async def _users(self, user_ids: list[str], cached: list[bytes | None]) -> dict[str, UserSnapshot]:
-        users: dict[str, UserSnapshot] = {}
-        missing: list[str] = []
-        for user_id, raw in zip(user_ids, cached, strict=True):
-            snapshot = self._directory.decode(raw) if raw is not None else None
-            if snapshot is None:
-                missing.append(user_id)
-            else:
-                users[user_id] = snapshot
-        if missing:
-            users.update(await self._directory.load(missing))
-        return users
+    @property
+    def users_away(self) -> bool:
+        """Whether users who are not cached cannot be found now, and need not be asked for."""
+        return self._lookup.away
 
     async def write(self, planner: Planner, known: Known, now: int) -> None:
         """Claims, cancels and changed counters, each with its time to live, in one script call."""

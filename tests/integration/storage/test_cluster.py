@@ -18,7 +18,7 @@ from pipeline.storage.keys import hash_tag
 from pipeline.storage.postgres import Pool
 from pipeline.storage.redis import open_redis
 from pipeline.storage.repositories import Repositories
-from pipeline.storage.slots import as_cluster, get_many, subscribers
+from pipeline.storage.slots import as_cluster, subscribers
 from pipeline.storage.users import UserProfile
 from pipeline.users.directory import UserDirectory
 
@@ -82,8 +82,7 @@ async def test_snapshots_and_tombstones_of_many_users(cluster: Redis, pool: Pool
     for user in USERS:
         await repositories.users.put(UserProfile(user_id=user, locale="de"))
     assert all(snapshot.known for snapshot in (await directory.snapshots(USERS)).values())
-    values = await get_many(cluster, [directory.snapshot_key(user) for user in USERS])
-    assert [directory.decode(value).user_id for value in values if value] == USERS  # type: ignore[union-attr]
+    assert list((await directory.cached(USERS)).known) == USERS
     await repositories.users.put(UserProfile(user_id=USERS[3], locale="fr"))
     assert (await directory.snapshots(USERS))[USERS[3]].locale == "fr"
 

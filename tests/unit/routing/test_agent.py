@@ -1,20 +1,26 @@
 """The order of acknowledgements: never one before its records are in Kafka, never one before another that came first."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple, cast
 
 import pytest
 
 from pipeline.errors import Unavailable
+from pipeline.routing import agent
 from pipeline.routing.agent import AHEAD, route_in_order
 from pipeline.routing.router import Router
+
+
+class FakeRecord(NamedTuple):
+    offset: int
+    partition: int = 0
 
 
 class FakeEvent:
     def __init__(self, number: int, acked: list[int]) -> None:
         self.number = number
-        self.value = [number]
+        self.value = [FakeRecord(number)]
         self._acked = acked
 
     def ack(self) -> None:
@@ -22,16 +28,29 @@ class FakeEvent:
 
 
 class SlowKafka:
-    """Stands in for the router: chunks are decided at once and acknowledged when the test says so."""
+    """Stands in for the router: chunks are decided at once and acknowledged when the test says so.
+
+    Records of `strangers` wait until they are taken out of it.
+    """
 
     def __init__(self) -> None:
+        self.strangers: set[int] = set()
+        self.lobby: list[int] = []
         self.decided: list[list[int]] = []
         self.in_kafka = {number: asyncio.Event() for number in range(10)}
         self.refuses: set[int] = set()
 
-    async def decide(self, records: list[int]) -> list[int]:
-        self.decided.append(records)
-        return records
+    @property
+    def waiting(self) -> dict[int, int]:
+        return {0: min(self.lobby)} if self.lobby else {}
+
+    async def decide(self, records: list[FakeRecord]) -> list[int]:
+        numbers = [*self.lobby, *(record.offset for record in records)]
+        self.lobby = [number for number in numbers if number in self.strangers]
+        decided = [number for number in numbers if number not in self.strangers]
+        if decided:
+            self.decided.append(decided)
+        return decided
 
     async def acknowledged(self, batch: list[int]) -> None:
         for number in batch:
@@ -95,3 +114,40 @@ async def test_a_refusal_ends_the_router_with_that_chunk_and_all_after_it_unackn
     with pytest.raises(Unavailable, match="refused"):
         await asyncio.wait_for(task, 1)
     assert set(acked) <= {0}
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not reached():  # noqa: ASYNC110  # looks at what others do, who set no event
+            await asyncio.sleep(0.01)
+
+
+async def test_a_record_that_waits_for_its_user_holds_back_only_what_is_acknowledged_not_what_is_decided() -> None:
+    kafka, acked = SlowKafka(), list[int]()
+    kafka.strangers = {3, 6}
+    for event in kafka.in_kafka.values():
+        event.set()
+    task = start(kafka, acked)
+    await until(lambda: sorted(n for numbers in kafka.decided for n in numbers) == [0, 1, 2, 4, 5, 7, 8, 9])
+    await until(lambda: acked == [0, 1, 2])
+    kafka.strangers = {6}
+    await until(lambda: acked == [0, 1, 2, 3, 4, 5])
+    kafka.strangers = set()
+    await until(lambda: acked == list(range(10)))
+    task.cancel()
+
+
+async def test_while_a_record_waits_no_more_than_so_many_are_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "UNACKNOWLEDGED", 4)
+    kafka, acked = SlowKafka(), list[int]()
+    kafka.strangers = {1}
+    for event in kafka.in_kafka.values():
+        event.set()
+    task = start(kafka, acked)
+    await until(lambda: acked == [0])
+    await asyncio.sleep(0.7)
+    assert acked == [0]
+    assert max(n for numbers in kafka.decided for n in numbers) < 9
+    kafka.strangers = set()
+    await until(lambda: acked == list(range(10)))
+    task.cancel()
