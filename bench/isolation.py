@@ -163,7 +163,7 @@ def _settle(line: Line, channel: Channel) -> None:
 def _behave(line: Line, behaviour: Behaviour) -> None:
     body = msgspec.json.encode({"behaviour": behaviour, "channel": Channel.EMAIL})
     url = f"{line.environment[CONTROL_VARIABLE]}/_control/behaviour"
-    with urllib.request.urlopen(url, body, timeout=10):
+    with urllib.request.urlopen(url, body, timeout=10):  # noqa: S310 - a simulator of ours
         return
 
 

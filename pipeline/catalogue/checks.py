@@ -3,20 +3,24 @@
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from pipeline.catalogue.document import CatalogueDocument, TypeDocument
-from pipeline.catalogue.model import URGENCY, Stream
+from pipeline.catalogue.document import CatalogueDocument, CategoryDocument, TypeDocument
+from pipeline.catalogue.model import URGENCY, Stream, WhenUsersAway
 from pipeline.catalogue.positions import Path
+from pipeline.events.vocabulary import Priority
 
 Problem = tuple[Path, str]
 
 _ALL_WORDS = ("all", "*")
+_NEVER_WITHOUT_CONSENT = "marketing, and what requires consent, is never sent on a copy past its time; remove `send`"
 
 
 def problems(document: CatalogueDocument) -> Iterator[Problem]:
     """Every contradiction, with the path of keys to where it stands."""
-    for name in document.categories:
+    for name, category in document.categories.items():
         if name in _ALL_WORDS:
             yield ("categories", name), f"{name!r} means every category in a preference; choose another name"
+        if category.when_users_away is WhenUsersAway.SEND and _needs_consent(category):
+            yield ("categories", name, "when_users_away"), _NEVER_WITHOUT_CONSENT
     for pattern, entry in document.event_types.items():
         path: Path = ("event_types", pattern)
         yield from ((path, text) for text in _name_problems(pattern, document))
@@ -48,9 +52,27 @@ def _entry_problems(path: Path, entry: TypeDocument, document: CatalogueDocument
         yield (*path, "category"), f"unknown category {entry.category!r}{hint}"
     elif entry.mandatory and category.stream is Stream.MARKETING:
         yield (*path, "mandatory"), "marketing can always be opted out of; remove `mandatory` or change the category"
+    if entry.when_users_away is WhenUsersAway.SEND:
+        if category is not None and _needs_consent(category):
+            yield (*path, "when_users_away"), _NEVER_WITHOUT_CONSENT
+        if not _can_be_critical(entry):
+            yield (
+                (*path, "when_users_away"),
+                "`send` is for critical notifications, and no event of this type can be one",
+            )
     if entry.only_channels is not None and (beyond := set(entry.channels) - set(entry.only_channels)):
         yield (*path, "channels"), f"not among `only_channels`: {', '.join(sorted(beyond))}"
     if entry.priority_ceiling and URGENCY[entry.priority] < URGENCY[entry.priority_ceiling]:
         yield (*path, "priority"), f"more urgent than its own `priority_ceiling: {entry.priority_ceiling}`"
     if entry.json_schema is not None and entry.schema_file is not None:
         yield (*path, "schema_file"), "`schema` stands there too; keep one of the two"
+
+
+def _needs_consent(category: CategoryDocument) -> bool:
+    return category.consent == "required" or category.stream is Stream.MARKETING
+
+
+def _can_be_critical(entry: TypeDocument) -> bool:
+    """Events may ask for a priority of their own, up to the ceiling."""
+    limited = entry.priority_ceiling not in (None, Priority.CRITICAL)
+    return not limited or any(escalation.priority is Priority.CRITICAL for escalation in entry.escalate)

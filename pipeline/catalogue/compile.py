@@ -10,7 +10,7 @@ import yaml
 from pipeline.catalogue.checks import Problem
 from pipeline.catalogue.collapse import CollapseKey
 from pipeline.catalogue.document import CapDocument, CatalogueDocument, EscalationDocument, TypeDocument
-from pipeline.catalogue.model import Cap, Catalogue, Category, Dimension, Entry, Escalation
+from pipeline.catalogue.model import Cap, Catalogue, Category, Dimension, Entry, Escalation, WhenUsersAway
 from pipeline.catalogue.positions import Path as Place
 from pipeline.catalogue.schemas import SchemaProblem, compile_schema
 
@@ -62,7 +62,12 @@ class Compiler:
             ttl=None if entry.ttl is None else entry.ttl * 1000,
             collapse_key=None if entry.collapse_key is None else CollapseKey(entry.collapse_key),
             mandatory=entry.mandatory,
+            sends_when_users_away=self._sends_when_users_away(entry),
         )
+
+    def _sends_when_users_away(self, entry: TypeDocument) -> bool:
+        category = self._document.categories[entry.category]
+        return (entry.when_users_away or category.when_users_away) is WhenUsersAway.SEND
 
     def _caps(self, place: Place, owner: str, caps: list[CapDocument], scope: list[Dimension]) -> tuple[Cap, ...]:
         return tuple(self._cap((*place, index), owner, cap, scope) for index, cap in enumerate(caps))

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.catalogue import durations
 from pipeline.catalogue.collapse import CollapseKey
-from pipeline.catalogue.model import Dimension, Excess, Stream
+from pipeline.catalogue.model import Dimension, Excess, Stream, WhenUsersAway
 from pipeline.events.vocabulary import Channel, Priority
 
 _SLUG = r"^[a-z0-9][a-z0-9_-]*$"
@@ -54,6 +54,7 @@ class EscalationDocument(_Document):
 class CategoryDocument(_Document):
     stream: Stream = Stream.TRANSACTIONAL
     consent: Literal["required", "implied"] = "implied"
+    when_users_away: WhenUsersAway = WhenUsersAway.WAIT
     caps: list[CapDocument] = []
 
 
@@ -72,6 +73,7 @@ class TypeDocument(_Document):
     ttl: Duration | None = None
     collapse_key: Annotated[str, AfterValidator(_compiles)] | None = None
     mandatory: bool = False
+    when_users_away: WhenUsersAway | None = None
 
 
 class CatalogueDocument(_Document):

@@ -36,6 +36,14 @@ class Excess(StrEnum):
     DEFER = "defer"
 
 
+class WhenUsersAway(StrEnum):
+    """What becomes of a critical notification whose user is not cached while the users' database is away."""
+
+    WAIT = "wait"
+    SEND = "send"
+    """A copy past its time will do, if there is one."""
+
+
 class Dimension(StrEnum):
     """What a frequency cap counts apart."""
 
@@ -101,7 +109,8 @@ def _among(value: object, values: tuple[object, ...]) -> bool:
 class Entry(NamedTuple):
     """One entry of the catalogue: an exact event type, a wildcard, or the defaults.
 
-    `only_channels` None: every channel is allowed. `ttl` is in milliseconds.
+    `only_channels` None: every channel is allowed. `ttl` is in milliseconds. `sends_when_users_away`: where it is
+    critical, a copy of the user past its time will do while the database is away.
     """
 
     pattern: str
@@ -118,6 +127,7 @@ class Entry(NamedTuple):
     ttl: int | None
     collapse_key: CollapseKey | None
     mandatory: bool
+    sends_when_users_away: bool = False
 
 
 class EventType:

@@ -17,6 +17,7 @@ from pipeline.providers.base import Outcome, SendResult
 from pipeline.storage.coalescer import Coalescer
 from pipeline.storage.inbox import InboxItem
 from pipeline.storage.redis import REDIS_AWAY
+from pipeline.storage.slots import publish
 from pipeline.users.snapshot import UserSnapshot
 
 NAME = "inbox"
@@ -38,11 +39,8 @@ class RedisBroadcast:
 
     async def publish(self, messages: Sequence[bytes]) -> None:
         """See `pipeline.channels.ports.Broadcast`."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for message in messages:
-            pipeline.publish(IN_APP_CHANNEL, message)
         try:
-            await pipeline.execute()
+            await publish(self._redis, IN_APP_CHANNEL, messages)
         except REDIS_AWAY as error:
             raise Unavailable(f"Redis cannot be reached: {type(error).__name__}") from error
 

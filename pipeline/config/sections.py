@@ -32,6 +32,7 @@ class RedisSettings(Section):
 
     url: str = Field("redis://localhost:6379/0", description="redis:// or rediss:// URL.")
     cluster: bool = Field(False, description="The URL is a seed node of a Redis Cluster.")
+    timeout: Seconds = Field(3, gt=0, description="How long an answer is waited for; then the server counts as away.")
 
 
 class PostgresSettings(Section):
@@ -51,6 +52,11 @@ class RouterSettings(Section):
     )
     idempotency_retention: Seconds = Field(86_400, description="How long a duplicate is recognised, in seconds.")
     snapshot_ttl: Seconds = Field(300, description="How long a user's snapshot is cached in Redis, in seconds.")
+    snapshot_stale_ttl: Seconds = Field(
+        3600,
+        description="How much longer it is kept, for critical types that the catalogue exempts (`when_users_away: "
+        "send`) while PostgreSQL is away. In seconds; 0: not at all.",
+    )
     fetch_max_records: int = Field(500, ge=1, description="Records decided in one chunk, at most.")
     commit_interval: Seconds = Field(0.5, description="How often offsets are committed, in seconds.")
     session_timeout: Seconds = Field(10, description="How long the group waits for a silent router, in seconds.")

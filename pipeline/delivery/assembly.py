@@ -18,6 +18,7 @@ from pipeline.delivery.outbox import Outbox
 from pipeline.delivery.ports import Clock, Directory
 from pipeline.delivery.reporter import Reporter
 from pipeline.delivery.retry import RetryPolicy
+from pipeline.delivery.strangers import Strangers
 from pipeline.delivery.work import Partition
 from pipeline.events.codec import Codec
 from pipeline.events.vocabulary import Priority
@@ -70,10 +71,10 @@ class Delivery:
             policy,
             clock,
             self._finished,
-            look_up=intake.look_up,
             room=settings.max_in_flight // 2,
         )
-        self._engine = Engine(intake, courier.step, settings, clock, observed)
+        strangers = Strangers(shared.directory, courier.step)
+        self._engine = Engine(intake, strangers.step, settings, clock, observed)
         gate.subscribe(self._engine.wake)
         self._source = KafkaSource(
             shared.settings.kafka,

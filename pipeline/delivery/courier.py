@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from weakref import WeakSet
 
 import msgspec
@@ -51,8 +51,7 @@ Parked = float
 class Courier:
     """Delivers for one engine. `finished` is called once for each record that needs nothing any more.
 
-    `look_up` brings a work's user up to date. `room`: works of a closed circuit that may wait in line while others
-    are in use.
+    `room`: works of a closed circuit that may wait in line while others are in use.
     """
 
     def __init__(
@@ -65,7 +64,6 @@ class Courier:
         policy: RetryPolicy,
         clock: Clock,
         finished: Callable[[Partition, Inbound], None],
-        look_up: Callable[[Work], Awaitable[None]],
         room: int,
     ) -> None:
         self._sender = sender
@@ -76,7 +74,6 @@ class Courier:
         self._policy = policy
         self._clock = clock
         self._on_finished = finished
-        self._look_up = look_up
         self._room = room
         self._held: WeakSet[Work] = WeakSet()
 
@@ -158,9 +155,7 @@ class Courier:
             return await self._wait(work, found, progress, permit)
         try:
             if self._end_hold(work) > STALE_AFTER:
-                await self._look_up(work)
-                work.parts = None
-                return 0.0
+                return _look_up_anew(work, 0.0)
             return await self._try_under(permit, work, found, progress, pending)
         finally:
             permit.release()
@@ -196,7 +191,7 @@ class Courier:
         work.progress, work.found = outcome.progress, _LEASED
         if not outcome.counted and outcome.seconds:
             self._observed.throttled(outcome.provider)
-        return outcome.seconds
+        return _look_up_anew(work, outcome.seconds)
 
     async def _wait(self, work: Work, found: Found, progress: Progress, hold: Hold) -> Parked | None:
         """It may not be sent now: it keeps its place, unless that takes too long or it stands in others' way."""
@@ -274,6 +269,12 @@ class Courier:
     def _look_again(self, work: Work, seconds: float) -> Parked:
         work.found = None
         return seconds
+
+
+def _look_up_anew(work: Work, seconds: float) -> Parked:
+    """Before its next step the user is looked up again: the address may have moved, or be suppressed by now."""
+    work.recipient = work.parts = None
+    return seconds
 
 
 def _refused(progress: Progress, reason: Reason, detail: str, now: int) -> Final:

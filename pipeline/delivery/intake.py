@@ -8,6 +8,7 @@ from typing import TypeVar
 from pipeline.delivery.ledger import Ledger, entry_keys
 from pipeline.delivery.ports import Clock, Directory
 from pipeline.delivery.reporter import Reporter
+from pipeline.delivery.strangers import recipient
 from pipeline.delivery.work import Partition, Work
 from pipeline.errors import MalformedRecord, Unavailable, UnknownSchema
 from pipeline.events.codec import Codec
@@ -30,7 +31,7 @@ OnRejected = Callable[[Partition, Inbound], None]
 
 
 class Intake:
-    """Takes batches in for one engine. Waits for servers that are away."""
+    """Takes batches in for one engine. Waits for servers that are away, but not for PostgreSQL: see `strangers`."""
 
     def __init__(
         self, codec: Codec, directory: Directory, ledger: Ledger, reporter: Reporter, clock: Clock, health: Health
@@ -58,17 +59,12 @@ class Intake:
         keys = [entry_keys(d.event.recipient_id, d.notification_id, d.event.idempotency_key) for _, _, d in read]
         ids = {dispatch.event.recipient_id for _, _, dispatch in read}
         users, found = await asyncio.gather(
-            self._patiently(lambda: self._directory.snapshots(ids)), self._ledger.lease(keys)
+            self._patiently(lambda: self._directory.find(ids)), self._ledger.lease(keys)
         )
         return [
-            Work(record, partition, dispatch, entry, users[dispatch.event.recipient_id], state)
+            Work(record, partition, dispatch, entry, recipient(users, dispatch.event.recipient_id, record), state)
             for (partition, record, dispatch), entry, state in zip(read, keys, found, strict=True)
         ]
-
-    async def look_up(self, work: Work) -> None:
-        """Bring its user up to date."""
-        user_id = work.dispatch.event.recipient_id
-        work.user = (await self._patiently(lambda: self._directory.snapshots({user_id})))[user_id]
 
     async def _decode(self, record: Inbound) -> Dispatch:
         try:

@@ -7,17 +7,20 @@ the record again writes the very same status; `accounted` says that this status 
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum, StrEnum
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 
 from pipeline.observability.health import Health
 from pipeline.observability.patience import until_available
+from pipeline.storage.keys import hash_tag
 from pipeline.storage.redis import REDIS_AWAY, Coalescer
 from pipeline.storage.scripts import lua
+from pipeline.storage.slots import Call, SlotScript
 
 logger = logging.getLogger(__name__)
 
@@ -64,55 +67,50 @@ class EntryKeys(NamedTuple):
 
 
 def entry_keys(recipient_id: str, notification_id: str, idempotency_key: str) -> EntryKeys:
-    tag = f"{{{recipient_id}}}:"
-    return EntryKeys(f"n:{tag}{notification_id}", f"cancel:{tag}{idempotency_key}")
-
-
-class _Step(NamedTuple):
-    """One compare-and-set; `move` as the script reads it."""
-
-    keys: tuple[str, ...]
-    move: bytes
+    tag = hash_tag(recipient_id)
+    return EntryKeys(f"n:{tag}:{notification_id}", f"cancel:{tag}:{idempotency_key}")
 
 
 class Ledger:
     """The ledger as one worker sees it. `token` is its own and of 16 characters; `retention` and `lease` in seconds.
 
-    No call fails because Redis is away: it waits. All moves of one moment become one script call.
+    No call fails because Redis is away: it waits. All moves of one moment become one script call. Each move has a serial:
+    one that was given up unanswered, and that the server carries out late, must not undo a later one.
     """
 
     def __init__(self, redis: Redis, health: Health, *, token: str, retention: float, lease: float) -> None:
         assert len(token) == TOKEN_LENGTH
-        self._lease_script = redis.register_script(lua("ledger_lease"))
-        self._move_script = redis.register_script(lua("ledger_move"))
+        self._lease_script = SlotScript(redis, lua("ledger_lease"))
+        self._move_script = SlotScript(redis, lua("ledger_move"))
         self._health = health
         self._token = token
         self._retention = max(1, int(retention * 1000))
         self._lease = max(1, int(lease * 1000))
-        self._moves: Coalescer[_Step, int] = Coalescer(self._make_moves)
+        self._serials = itertools.count(1)
+        self._moves: Coalescer[Call, int] = Coalescer(self._make_moves)
         self._away = asyncio.Lock()
         self._closing: set[str] = set()
-        self._accounting: list[_Step] = []
+        self._accounting: list[Call] = []
         self._accounting_task: asyncio.Task[None] | None = None
 
     async def lease(self, notifications: Sequence[EntryKeys]) -> list[Found]:
         """What each is now; those that nobody is sending are ours afterwards. One script call."""
-        keys = [key for entry in notifications for key in entry]
-        arguments = (self._token, self._retention)
-        answers: list[bytes] = await self._patiently(lambda: self._lease_script(keys=keys, args=arguments))
-        return [_found(answer) for answer in answers]
+        calls = [Call(entry) for entry in notifications]
+        common = (self._token, self._serial(), self._retention)
+        answers = await self._patiently(lambda: self._lease_script.ask(calls, common))
+        return [_found(cast("bytes", answer)) for answer in answers]
 
     async def start(self, keys: EntryKeys, found: State, body: bytes) -> Move:
         """To `sending`, from what `lease` found: the provider may be called only after `Move.MADE`."""
-        return Move(await self._moves.call(_Step(keys, _START[found] + body)))
+        return Move(await self._moves.call(self._step(keys, _START[found], body)))
 
     async def release(self, keys: EntryKeys, body: bytes) -> bool:
         """From our `sending` back to `leased`: it was certainly not accepted, or the policy goes on in spite of doubt."""
-        return bool(await self._moves.call(_Step(keys[:1], b"S  L" + body)))
+        return bool(await self._moves.call(self._step(keys[:1], b"S  L", body)))
 
     async def close(self, keys: EntryKeys, found: State, body: bytes) -> bool:
         """To `done`, from our `sending` or from what `lease` found."""
-        closed = bool(await self._moves.call(_Step(keys[:1], _CLOSE[found] + body)))
+        closed = bool(await self._moves.call(self._step(keys[:1], _CLOSE[found], body)))
         if closed:
             self._closing.add(keys.entry)
         return closed
@@ -123,7 +121,7 @@ class Ledger:
 
     def account(self, keys: EntryKeys, waiting: bytes | None) -> None:
         """The status of what is done is acknowledged. `waiting` is the body to keep for a next round. Does not wait."""
-        self._accounting.append(_Step(keys[:1], b"D  A" if waiting is None else b"D  W" + waiting))
+        self._accounting.append(self._step(keys[:1], b"D  A" if waiting is None else b"D  W", waiting or b""))
         if self._accounting_task is None or self._accounting_task.done():
             self._accounting_task = asyncio.get_running_loop().create_task(self._account_soon())
 
@@ -139,10 +137,15 @@ class Ledger:
             await self._make_moves(steps)
             self._closing.difference_update(step.keys[0] for step in steps)
 
-    async def _make_moves(self, steps: list[_Step]) -> list[int]:
-        keys = [key for step in steps for key in step.keys]
-        arguments: list[str | int | bytes] = [self._token, self._retention, self._lease, *(s.move for s in steps)]
-        return await self._patiently(lambda: self._move_script(keys=keys, args=arguments))
+    def _serial(self) -> bytes:
+        return b"%010x" % next(self._serials)
+
+    def _step(self, keys: tuple[str, ...], move: bytes, body: bytes) -> Call:
+        return Call(keys, (move + self._serial() + body,))
+
+    async def _make_moves(self, steps: list[Call]) -> list[int]:
+        common = (self._token, self._retention, self._lease)
+        return cast("list[int]", await self._patiently(lambda: self._move_script.ask(steps, common)))
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Wait out an absence. Of all who miss Redis one asks for it again; the scripts bear being called twice."""

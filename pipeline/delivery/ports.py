@@ -4,17 +4,17 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.users.snapshot import UserSnapshot
+from pipeline.users.directory import Found
 
 
 class Directory(Protocol):
-    """Who users are, now."""
+    """Who users are, now (`pipeline.users.lookup.Lookup`)."""
 
-    async def snapshots(self, user_ids: Collection[str]) -> dict[str, UserSnapshot]:
-        """A snapshot for each id, unknown users too.
+    async def find(self, user_ids: Collection[str]) -> Found:
+        """All who can be found now, unknown users too, and copies past their time; without waiting for who cannot.
 
         Raises:
-            Unavailable or one of `REDIS_AWAY`: a server is away.
+            one of `REDIS_AWAY`: the cache is away.
         """
 
 

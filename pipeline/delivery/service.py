@@ -30,6 +30,7 @@ from pipeline.storage.presence import wait_for_stores
 from pipeline.storage.redis import open_redis
 from pipeline.storage.suppressions import Suppressions
 from pipeline.users.directory import UserDirectory
+from pipeline.users.lookup import Lookup
 
 POLL_INTERVAL = 0.005
 """Seconds between two looks at what was acknowledged: it only moves offsets on."""
@@ -93,7 +94,8 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
     redis = await stack.enter_async_context(open_redis(settings.redis))
     pool = await stack.enter_async_context(await open_pool(settings.postgres))
     await wait_for_stores(redis, pool, settings, runtime.health)
-    directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl, metrics=runtime.metrics)
+    directory = UserDirectory.of(pool, redis, settings.router, runtime.metrics)
+    lookup = await stack.enter_async_context(Lookup(directory, runtime.health))
     sender: ChannelSender = await open_sender(
         channel,
         settings,
@@ -114,7 +116,7 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
         codec=Codec.open(book),
         producer=producer,
         redis=redis,
-        directory=directory,
+        directory=lookup,
         health=runtime.health,
         metrics=runtime.metrics,
         clock=Clock(now=now_ms, monotonic=asyncio.get_running_loop().time),

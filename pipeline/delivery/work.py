@@ -58,7 +58,8 @@ class Partition:
 
 
 class Work:
-    """One record on its way. `found` None: the ledger must be asked (again); `parts` None: not prepared yet.
+    """One record on its way. `found` None: the ledger must be asked (again); `parts` None: not prepared yet;
+    `recipient` None: the user could not be looked up yet.
 
     `held_since`: since when (ms) a circuit keeps it waiting, None while none does; `reserved`: its places in the
     queues of rate limits.
@@ -75,9 +76,9 @@ class Work:
         "parts",
         "progress",
         "rank",
+        "recipient",
         "record",
         "reserved",
-        "user",
     )
 
     def __init__(
@@ -86,14 +87,14 @@ class Work:
         partition: Partition,
         dispatch: Dispatch,
         keys: EntryKeys,
-        user: UserSnapshot,
+        recipient: UserSnapshot | None,
         found: Found,
     ) -> None:
         self.record = record
         self.partition = partition
         self.dispatch = dispatch
         self.keys = keys
-        self.user = user
+        self.recipient = recipient
         self.found: Found | None = found
         self.lane = dispatch.event.recipient_id.encode()
         self.rank = rank_of(record, dispatch)
@@ -101,6 +102,12 @@ class Work:
         self.parts: Sequence[Part] | None = None
         self.held_since: int | None = None
         self.reserved = Reserved()
+
+    @property
+    def user(self) -> UserSnapshot:
+        """The recipient, who is known by the first step on."""
+        assert self.recipient is not None
+        return self.recipient
 
 
 def rank_of(record: Inbound, dispatch: Dispatch) -> int:

@@ -42,6 +42,7 @@ class Header:
 
     ORIGIN = "origin"
     TRACEPARENT = "traceparent"
+    WHEN_USERS_AWAY = "when-users-away"
     DLQ_REASON = "dlq.reason"
     DLQ_ERROR = "dlq.error"
     DLQ_ATTEMPTS = "dlq.attempts"

@@ -17,6 +17,7 @@ from pipeline.observability.lag import OffsetReader, Offsets
 from pipeline.observability.redaction import redact
 from pipeline.storage.redis import open_redis
 from pipeline.storage.scripts import sql
+from pipeline.storage.slots import subscribers
 
 CONNECT_SECONDS = 3
 
@@ -89,13 +90,13 @@ async def examine_redis(settings: RedisSettings) -> list[Finding]:
     try:
         async with open_redis(settings) as redis:
             await redis.ping()
-            subscribers = int((await redis.pubsub_numsub(IN_APP_CHANNEL))[0][1])
+            listening = await subscribers(redis, IN_APP_CHANNEL)
     except (RedisError, OSError, PipelineError) as error:
         detail = f"cannot reach {redact(settings.url)}: {redact(str(error))}"
         return [Finding("redis", Level.FAIL, detail, "start it or set PIPELINE_REDIS__URL")]
     return [
         Finding("redis", Level.OK, f"answers at {redact(settings.url)}"),
-        Finding("in-app subscribers", Level.OK, f"{subscribers} on {IN_APP_CHANNEL}"),
+        Finding("in-app subscribers", Level.OK, f"{listening} on {IN_APP_CHANNEL}"),
     ]
 
 

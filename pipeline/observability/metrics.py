@@ -46,6 +46,11 @@ class Metrics:
             "notifications_consumer_lag", "Records not yet finished.", ["group", "topic"], registry=r
         )
         self.in_flight = Gauge("notifications_in_flight", "Records taken and not finished.", ["topic"], registry=r)
+        self.waiting_for_users = Gauge(
+            "notifications_waiting_for_users",
+            "Events not decided because their recipient cannot be looked up now.",
+            registry=r,
+        )
         self.cache_reads = Counter(
             "notifications_cache_reads_total",
             "User snapshots looked up, by where they were found.",

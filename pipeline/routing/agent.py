@@ -5,28 +5,36 @@ exception in a chunk ends the process with nothing of that chunk acknowledged, a
 """
 
 import asyncio
-from collections.abc import AsyncIterable
+import math
+from collections.abc import AsyncIterable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import faust
-from faust.types import EventT, StreamT
+from faust.types import TP, EventT, StreamT
 from mode.supervisors import CrashingSupervisor
+from mode.types.signals import BaseSignalT
 
 from pipeline.config import KafkaSettings, RouterSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.names import INGEST, ROUTER_GROUP
-from pipeline.routing.router import Handed, Router
+from pipeline.routing.router import RETRY, Handed, Router
 from pipeline.routing.security import broker_credentials
 from pipeline.routing.transport import SCHEME, Chunk, ChunkTopic
 
 AHEAD = 16
-"""Bites that may be decided and not yet acknowledged; together hardly more than `AHEAD_RECORDS`."""
+"""Bites that may be decided and not yet acknowledged by Kafka; together hardly more than `AHEAD_RECORDS`."""
 
 AHEAD_RECORDS = 2_000
 
 BUFFERED = 8
 """Chunks that wait to be decided, at most 1 MiB each; as many again wait in Faust's own buffer."""
+
+UNACKNOWLEDGED = 20_000
+"""Records of the ingest topic that may be read and not acknowledged while some wait for their user: then all wait."""
+
+MAX_POLL_INTERVAL = 3_600.0
+"""Seconds for which Redis may be away, a backlog waiting, before the router leaves its group and joins it again."""
 
 STOP_TIMEOUT = 8.0
 """Seconds that a stop may take. Leaving at once is safe: nothing that was not acknowledged is committed."""
@@ -55,6 +63,7 @@ def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router) -> 
         broker_commit_interval=settings.commit_interval,
         broker_session_timeout=settings.session_timeout,
         broker_heartbeat_interval=settings.session_timeout / 4,
+        broker_max_poll_interval=MAX_POLL_INTERVAL,
         broker_max_poll_records=settings.fetch_max_records,
         consumer_max_fetch_size=1_048_576,
         stream_wait_empty=False,
@@ -63,20 +72,33 @@ def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router) -> 
     )
     ingest = app.topic(INGEST, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
+    def is_ours(chunk: EventT[Any]) -> bool:
+        return bool(chunk.message.generation_id == app.consumer_generation_id)
+
     async def route(stream: StreamT[Any]) -> None:
-        await route_in_order(cast("faust.Stream[Chunk]", stream).noack().events(), router)
+        await route_in_order(cast("faust.Stream[Chunk]", stream).noack().events(), router, is_ours)
+
+    async def forget(_app: object, /, *revoked: set[TP], signal: BaseSignalT[Any], **_kwargs: object) -> None:
+        del signal
+        router.forget({partition.partition for partitions in revoked for partition in partitions})
 
     app.agent(ingest, name="router")(route)
+    app.on_partitions_revoked.connect(forget)
     return app
 
 
-async def route_in_order(chunks: AsyncIterable[EventT[Any]], router: Router) -> None:
-    """Decide what has come while Kafka still acknowledges what was decided before; acknowledge chunks in their order.
+async def route_in_order(
+    chunks: AsyncIterable[EventT[Any]], router: Router, is_ours: Callable[[EventT[Any]], bool] = lambda _: True
+) -> None:
+    """Decide what has come while Kafka still acknowledges what was decided before.
+
+    The chunks of a partition are acknowledged in their order, each once all of its records are decided and in Kafka. A
+    chunk that is not `is_ours` any more, since its partition was taken away, is left to whoever has it now.
 
     Raises:
         Unavailable: Kafka refused a record for good. That chunk and all after it stay unacknowledged.
     """
-    belt = _Belt(chunks, router)
+    belt = _Belt(chunks, router, is_ours)
     tasks = [asyncio.ensure_future(step()) for step in (belt.take_in, belt.decide, belt.acknowledge)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -87,6 +109,15 @@ async def route_in_order(chunks: AsyncIterable[EventT[Any]], router: Router) -> 
             task.cancel()
 
 
+class _Bite(NamedTuple):
+    """What was decided together: `size` records. `waiting` as it was then (`Router.waiting`)."""
+
+    chunks: list[EventT[Any]]
+    size: int
+    handed: Handed
+    waiting: dict[int, int]
+
+
 class _Belt:
     """Three steps that run beside each other, each in order.
 
@@ -94,14 +125,19 @@ class _Belt:
     a router that falls behind takes larger bites.
     """
 
-    def __init__(self, chunks: AsyncIterable[EventT[Any]], router: Router) -> None:
+    def __init__(
+        self, chunks: AsyncIterable[EventT[Any]], router: Router, is_ours: Callable[[EventT[Any]], bool]
+    ) -> None:
         self._chunks = chunks
         self._router = router
+        self._is_ours = is_ours
         self._arrived: asyncio.Queue[EventT[Any]] = asyncio.Queue(BUFFERED)
-        self._under_way: asyncio.Queue[tuple[list[EventT[Any]], int, Handed]] = asyncio.Queue(AHEAD)
+        self._under_way: asyncio.Queue[_Bite] = asyncio.Queue(AHEAD)
         self._ahead = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
+        self._open: list[EventT[Any]] = []
+        self._unacknowledged = 0
 
     async def take_in(self) -> None:
         async for chunk in self._chunks:
@@ -109,22 +145,36 @@ class _Belt:
 
     async def decide(self) -> None:
         while True:
-            bite = [await self._arrived.get()]
-            while not self._arrived.empty():
-                bite.append(self._arrived.get_nowait())
+            bite = [chunk for chunk in await self._next_bite() if self._is_ours(chunk)]
             records = [record for chunk in bite for record in cast("Chunk", chunk.value)]
+            self._unacknowledged += len(records)
             await self._has_room.wait()
             handed = await self._router.decide(records)
             self._count(len(records))
-            await self._under_way.put((bite, len(records), handed))
+            await self._under_way.put(_Bite(bite, len(records), handed, self._router.waiting))
+
+    async def _next_bite(self) -> list[EventT[Any]]:
+        """What has come; nothing, after a moment, where records that wait should be looked at again."""
+        bite: list[EventT[Any]] = []
+        if self._router.waiting:
+            if self._unacknowledged >= UNACKNOWLEDGED:
+                await asyncio.sleep(RETRY)
+                return bite
+            with suppress(TimeoutError):
+                bite.append(await asyncio.wait_for(self._arrived.get(), RETRY))
+        else:
+            bite.append(await self._arrived.get())
+        while not self._arrived.empty():
+            bite.append(self._arrived.get_nowait())
+        return bite
 
     async def acknowledge(self) -> None:
         while True:
-            bite, size, handed = await self._under_way.get()
+            bite, size, handed, waiting = await self._under_way.get()
             await self._router.acknowledged(handed)
             self._count(-size)
-            for chunk in bite:
-                chunk.ack()
+            self._open += bite
+            self._open = [chunk for chunk in self._open if not self._acknowledge(chunk, waiting)]
 
     def _count(self, records: int) -> None:
         self._ahead += records
@@ -132,6 +182,15 @@ class _Belt:
             self._has_room.set()
         else:
             self._has_room.clear()
+
+    def _acknowledge(self, chunk: EventT[Any], waiting: Mapping[int, int]) -> bool:
+        """Whether that could be done: nothing of it, and nothing before it, waited when the last batch was decided."""
+        records = cast("Chunk", chunk.value)
+        if records[-1].offset >= waiting.get(records[-1].partition, math.inf):
+            return False
+        self._unacknowledged -= len(records)
+        chunk.ack()
+        return True
 
 
 async def run_app(app: faust.App, stopping: asyncio.Event) -> None:

@@ -67,6 +67,13 @@ def decide(
     return _sum_up(case, rulings, whole.rule if whole else PER_CHANNEL)
 
 
+def urgency(event: NotificationRequested, data: Mapping[str, object], catalogue: Catalogue) -> tuple[bool, bool]:
+    """Whether the event is critical, and whether it may then be decided on a stale snapshot (`Entry.sends_when_users_away`)."""
+    entry = (catalogue.find(event.event_type) or catalogue.default(event.event_type)).entry
+    critical = _priority(event.priority, entry, data)[0] == _MOST_URGENT
+    return critical, critical and entry.sends_when_users_away
+
+
 def _priority(asked: Priority | None, entry: Entry, data: Mapping[str, object]) -> tuple[Priority, str]:
     """The priority and what gave it. The ceiling binds who sends the event, not the catalogue's own escalation."""
     priority, given_by = (entry.priority, "catalogue") if asked is None else (asked, "event")
@@ -186,4 +193,5 @@ def _sum_up(case: Case, channels: list[ChannelRuling], rule: str, unrouted: Reas
         channels=channels,
         unrouted=unrouted,
         inputs={"catalogue": entry.pattern, "priority": case.given_by},
+        sends=case.critical and entry.sends_when_users_away,
     )

@@ -3,7 +3,9 @@
 One `Planner` serves one chunk. Events are decided in order, and each sees what the ones before it claimed and counted.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
@@ -37,22 +39,53 @@ STATUS_OF = {
 }
 """The status record that goes with a verdict. A dispatch gets its own from the worker; a duplicate gets none."""
 
+SENDS: tuple[str, str | bytes | None] = (Header.WHEN_USERS_AWAY, "send")
+"""Tells the worker that a copy of the user past its time will do, should the database be away when it sends."""
+
 _TOPICS = {(channel, priority): dispatch_topic(channel, priority) for channel in Channel for priority in Priority}
 _json = msgspec.json.Encoder().encode
+
+
+class IngestRecord(Protocol):
+    """What the router needs of a consumed record (aiokafka's `ConsumerRecord` has it)."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """One decoded ingest record."""
 
-    partition: int
-    offset: int
+    record: IngestRecord
     event: NotificationRequested
     body: bytes
     data: dict[str, object]
     origin: Origin
     traceparent: bytes | None
     trace_id: str
+    stale_user: bool = False
+    """It is decided on a copy of its user past its time, since the database is away."""
+
+    @property
+    def partition(self) -> int:
+        return self.record.partition
+
+    @property
+    def offset(self) -> int:
+        return self.record.offset
 
     @property
     def claim_key(self) -> tuple[str, str]:
@@ -61,11 +94,15 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was read for a chunk. Claims are keyed by (recipient, idempotency key). Planning updates it in place."""
+    """What was read for a chunk. Claims are keyed by (recipient, idempotency key). Planning updates it in place.
+
+    `stale` are copies past their time, of users who are not among the `users`; who is in neither cannot be found now.
+    """
 
     users: dict[str, UserSnapshot]
     histories: dict[str, CapHistory]
     claims: dict[tuple[str, str], StoredClaim | None]
+    stale: dict[str, UserSnapshot] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +145,7 @@ class Planner:
         ruling = decide(
             event,
             incoming.data,
-            known.users[event.recipient_id],
+            (known.stale if incoming.stale_user else known.users)[event.recipient_id],
             known.histories[event.recipient_id],
             claim,
             self._catalogue,
@@ -137,7 +174,8 @@ class Planner:
         for channel in ruling.channels:
             if channel.verdict is Verdict.DISPATCH:
                 value = self._codec.encode_dispatch(self._dispatch(routed, channel), incoming.body)
-                self.records.append(Record(_TOPICS[channel.channel, ruling.priority], key, value, headers))
+                topic = _TOPICS[channel.channel, ruling.priority]
+                self.records.append(Record(topic, key, value, [*(headers or ()), SENDS] if ruling.sends else headers))
                 continue
             if channel.verdict is Verdict.DEFER:
                 value = self._codec.encode_deferred(self._deferred(routed, channel), incoming.body)
@@ -249,10 +287,11 @@ class Planner:
                 )
                 for c in ruling.channels
             ],
-            inputs=_json(_inputs(ruling)).decode(),
+            inputs=_json(_inputs(incoming, ruling)).decode(),
         )
 
 
-def _inputs(ruling: Ruling) -> dict[str, object]:
+def _inputs(incoming: Incoming, ruling: Ruling) -> dict[str, object]:
     """Where no channel names its rule, the decision as a whole does: else a duplicate would look like a lost event."""
-    return ruling.inputs if ruling.channels else {**ruling.inputs, "rule": ruling.rule}
+    inputs = {**ruling.inputs, "user": "stale"} if incoming.stale_user else ruling.inputs
+    return inputs if ruling.channels else {**inputs, "rule": ruling.rule}

@@ -5,10 +5,12 @@ caller commits only what Kafka has acknowledged: a crash anywhere in between rep
 that it was this very record that made it.
 """
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 from pipeline.catalogue.model import Catalogue
 from pipeline.config import RouterSettings
@@ -23,11 +25,16 @@ from pipeline.kafka.tracing import header, origin_of, trace_id
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
 from pipeline.observability.patience import until_available
-from pipeline.routing.plan import Incoming, Known, Planner, Routed
+from pipeline.routing.decide import urgency
+from pipeline.routing.lobby import Lobby
+from pipeline.routing.plan import Incoming, IngestRecord, Known, Planner, Routed
 from pipeline.routing.state import RouterState
 from pipeline.storage.redis import REDIS_AWAY
 
 T = TypeVar("T")
+
+RETRY = 0.2
+"""Seconds between two looks at whether those who wait for their user can be decided."""
 
 
 ARCHIVED = frozenset({DECISIONS, DELIVERY_STATUS})
@@ -41,25 +48,6 @@ class Handed(NamedTuple):
     archived: Batch
 
 
-class IngestRecord(Protocol):
-    """What the router needs of a consumed record (aiokafka's `ConsumerRecord` has it)."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
-
-
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -67,8 +55,9 @@ def now_ms() -> int:
 class Router:
     """Routes chunks of ingest records, one chunk at a time.
 
-    `archivist` is a producer for what nobody waits for (decisions, statuses): it may take its time to fill its
-    requests, which are most of what a broker does for a router at a low rate.
+    An event whose user is not cached waits for as long as PostgreSQL is away; the others pass it. `archivist` is a
+    producer for what nobody waits for (decisions, statuses): it may take its time to fill its requests, which are most
+    of what a broker does for a router at a low rate.
     """
 
     def __init__(
@@ -95,10 +84,24 @@ class Router:
         self._health = health
         self._metrics = metrics
         self._clock = clock
+        self._lobby = Lobby()
+
+    @property
+    def waiting(self) -> dict[int, int]:
+        """The lowest offset of each partition that waits for its user; nothing from there on may be acknowledged."""
+        return self._lobby.first_offsets()
+
+    def forget(self, partitions: Collection[int]) -> None:
+        """These partitions are another router's now, or will be read again from the last commit."""
+        self._lobby.drop(partitions)
+        self._metrics.waiting_for_users.set(len(self._lobby))
 
     async def route(self, chunk: Sequence[IngestRecord]) -> None:
-        """`decide` and wait until all that follows from the chunk is acknowledged by Kafka. Raises as both."""
+        """Decide all of it and wait until all that follows is acknowledged by Kafka. Raises as `decide`."""
         await self.acknowledged(await self.decide(chunk))
+        while self._lobby:
+            await asyncio.sleep(RETRY)
+            await self.acknowledged(await self.decide([]))
 
     async def acknowledged(self, handed: Handed) -> None:
         """Wait until Kafka has all that `decide` handed over; only then may the chunk be acknowledged.
@@ -112,31 +115,50 @@ class Router:
     async def decide(self, chunk: Sequence[IngestRecord]) -> Handed:
         """Decide every record, in order, and hand what follows from it to the producer. A chunk may span partitions.
 
-        Waits for as long as Redis, PostgreSQL or Kafka are away. What cannot be read goes to the ingest dead-letter
-        topic, untouched.
+        Records of `waiting` are not decided: a later call does it, also with an empty chunk. Waits for as long as Redis
+        or Kafka are away. What cannot be read goes to the ingest dead-letter topic, untouched.
 
         Raises:
             Unavailable: Kafka refused a record for good; nothing may be acknowledged.
         """
         rejected: list[Record] = []
         incoming = [i for record in chunk if (i := await self._decode(record, rejected)) is not None]
+        if not self._state.users_away:
+            incoming = [*self._lobby.take_all(), *incoming]
         known = await self._patiently(lambda: self._state.read(incoming)) if incoming else Known({}, {}, {})
         planner = Planner(self._catalogue, self._settings, self._codec, known)
-        by_position = {(record.partition, record.offset): record for record in chunk}
-        for event in incoming:
+        for event in self._admit(incoming, known):
             try:
                 planner.add(event, self._clock())
             except MalformedRecord as error:
-                rejected.append(self._reject(by_position[event.partition, event.offset], error))
+                rejected.append(self._reject(event.record, error))
         await self._patiently(lambda: self._state.write(planner, known, self._clock()))
         handed = await self._hand_over(planner.records + rejected)
-        self._count(planner.routed, by_position)
+        self._count(planner.routed)
         return handed
 
     async def _hand_over(self, records: Sequence[Record]) -> Handed:
         urgent = [record for record in records if record.topic not in ARCHIVED]
         archived = [record for record in records if record.topic in ARCHIVED]
         return Handed(await self._producer.hand_over(urgent), await self._archivist.hand_over(archived))
+
+    def _admit(self, incoming: Sequence[Incoming], known: Known) -> Sequence[Incoming]:
+        """Those that can be decided now. The others wait, and with them all that come after them of the same user."""
+        if not self._lobby and len(known.users) == len(known.histories):
+            return incoming
+        admitted = [event for i in incoming if (event := self._admitted(i, known)) is not None]
+        self._metrics.waiting_for_users.set(len(self._lobby))
+        return admitted
+
+    def _admitted(self, incoming: Incoming, known: Known) -> Incoming | None:
+        user_id, lobby = incoming.event.recipient_id, self._lobby
+        if user_id in known.users and not lobby.is_waiting(user_id):
+            return incoming
+        critical, exempt = urgency(incoming.event, incoming.data, self._catalogue)
+        if exempt and user_id in known.stale and not lobby.is_waiting(user_id, critical=True):
+            return replace(incoming, stale_user=True)
+        lobby.add(incoming, critical=critical)
+        return None
 
     async def _decode(self, record: IngestRecord, rejected: list[Record]) -> Incoming | None:
         try:
@@ -146,8 +168,7 @@ class Router:
             return None
         traceparent = header(record.headers, Header.TRACEPARENT)
         return Incoming(
-            record.partition,
-            record.offset,
+            record,
             decoded.event,
             decoded.body,
             decoded.data,
@@ -190,15 +211,13 @@ class Router:
             health=self._health,
         )
 
-    def _count(self, routed: list[Routed], records: Mapping[tuple[int, int], IngestRecord]) -> None:
+    def _count(self, routed: list[Routed]) -> None:
         """Adds up the chunk first: a labelled counter costs as much as deciding a channel."""
         now = self._clock()
         metrics = self._metrics
         rulings: Counter[tuple[Channel, Verdict, Reason, Priority]] = Counter()
         for r in routed:
-            metrics.ingest_to_dispatch.observe(
-                (now - records[r.incoming.partition, r.incoming.offset].timestamp) / 1000
-            )
+            metrics.ingest_to_dispatch.observe((now - r.incoming.record.timestamp) / 1000)
             rulings.update((c.channel, c.verdict, c.reason, r.ruling.priority) for c in r.ruling.channels)
         for (channel, verdict, reason, priority), count in rulings.items():
             if verdict is Verdict.DISPATCH:

@@ -31,7 +31,8 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     `expires_at` (ms) is the event's own expiry, else the end of its type's time to live, else None. `rule` is the
     rule that decided the event as a whole, or `PER_CHANNEL`. `unrouted` says why there is no channel to account for
     the event: then, and only then, its outcome is one status record without a channel. It is None where no outcome
-    is due: a cancel, and a duplicate.
+    is due: a cancel, and a duplicate. `sends`: it is critical, and its type may go out on a copy of the user past its
+    time while the database is away.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     channels: list[ChannelRuling]
     unrouted: Reason | None = None
     inputs: dict[str, object] = {}
+    sends: bool = False
 
 
 PER_CHANNEL = "per_channel"

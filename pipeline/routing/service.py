@@ -22,6 +22,7 @@ from pipeline.storage.presence import wait_for_stores
 from pipeline.storage.redis import open_redis
 from pipeline.users.directory import UserDirectory
 from pipeline.users.invalidation import InvalidationListener
+from pipeline.users.lookup import Lookup
 
 
 async def _servers(runtime: Runtime, redis: Redis, pool: Pool) -> None:
@@ -43,7 +44,8 @@ async def serve_router(runtime: Runtime) -> None:
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(settings.redis))
         pool = await stack.enter_async_context(await open_pool(settings.postgres))
-        directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl, metrics=metrics)
+        directory = UserDirectory.of(pool, redis, settings.router, metrics)
+        lookup = await stack.enter_async_context(Lookup(directory, health))
         background = await stack.enter_async_context(Background())
         await unless_stopped(runtime.stopping, _servers(runtime, redis, pool))
         if runtime.stopping.is_set():
@@ -56,15 +58,13 @@ async def serve_router(runtime: Runtime) -> None:
             catalogue=catalogue,
             book=book,
             codec=Codec.open(book),
-            state=RouterState(redis, directory, settings.router),
+            state=RouterState(redis, lookup, settings.router),
             producer=producer,
             archivist=archivist,
             health=health,
             metrics=metrics,
         )
-        background.start(
-            InvalidationListener(settings.postgres, directory, health, ttl=settings.router.snapshot_ttl).run()
-        )
+        background.start(InvalidationListener(settings.postgres, directory, health, ttl=directory.longest_kept).run())
         background.start(sample_lag(settings.kafka, metrics, health))
         spare_the_collector()
         await run_app(make_app(settings.kafka, settings.router, router), runtime.stopping)

@@ -5,7 +5,6 @@ A partition has one router and a user one partition, so nobody else moves these 
 """
 
 from collections.abc import Iterable, Sequence
-from typing import cast
 
 from redis.asyncio import Redis
 
@@ -13,79 +12,71 @@ from pipeline.config import RouterSettings
 from pipeline.routing.caps import CapHistory
 from pipeline.routing.claims import decode_claim, encode_claim
 from pipeline.routing.plan import Incoming, Known, Planner
+from pipeline.storage.keys import hash_tag
 from pipeline.storage.scripts import lua
-from pipeline.users.directory import UserDirectory
-from pipeline.users.snapshot import UserSnapshot
+from pipeline.storage.slots import Call, SlotScript, get_many
+from pipeline.users.lookup import Lookup
 
 
 def caps_key(user_id: str) -> str:
-    return f"caps:{{{user_id}}}"
+    return f"caps:{hash_tag(user_id)}"
 
 
 def claim_key(user_id: str, idempotency_key: str) -> str:
-    return f"claim:{{{user_id}}}:{idempotency_key}"
+    return f"claim:{hash_tag(user_id)}:{idempotency_key}"
 
 
 def cancel_key(user_id: str, idempotency_key: str) -> str:
     """Set when a cancel was accepted; delivery workers look at it before they send."""
-    return f"cancel:{{{user_id}}}:{idempotency_key}"
+    return f"cancel:{hash_tag(user_id)}:{idempotency_key}"
 
 
 class RouterState:
     """Reads and writes what deciding a chunk needs."""
 
-    def __init__(self, redis: Redis, directory: UserDirectory, settings: RouterSettings) -> None:
+    def __init__(self, redis: Redis, lookup: Lookup, settings: RouterSettings) -> None:
         self._redis = redis
-        self._directory = directory
+        self._lookup = lookup
         self._retention_ms = int(settings.idempotency_retention * 1000)
-        self._put = redis.register_script(lua("router_put"))
+        self._put = SlotScript(redis, lua("router_put"))
 
     async def read(self, chunk: Sequence[Incoming]) -> Known:
-        """Users, counters and claims for a chunk: one MGET, and one query for the users it does not hold."""
+        """Counters and claims for a chunk, and the users who can be found now: one MGET, and one query for the others."""
         user_ids = list(dict.fromkeys(i.event.recipient_id for i in chunk))
         claim_ids = list(dict.fromkeys(i.claim_key for i in chunk))
-        keys = [self._directory.snapshot_key(u) for u in user_ids]
+        keys = [self._lookup.directory.snapshot_key(u) for u in user_ids]
         keys += [caps_key(u) for u in user_ids]
         keys += [claim_key(u, k) for u, k in claim_ids]
-        values = cast("list[bytes | None]", await self._redis.mget(keys))  # the client answers bytes
+        values = await get_many(self._redis, keys)
         n = len(user_ids)
+        found = await self._lookup.complete(self._lookup.directory.read(user_ids, values[:n]), user_ids)
         return Known(
-            users=await self._users(user_ids, values[:n]),
+            users=found.known,
+            stale=found.stale,
             histories={u: CapHistory.unpack(raw) for u, raw in zip(user_ids, values[n : 2 * n], strict=True)},
             claims={c: decode_claim(raw) for c, raw in zip(claim_ids, values[2 * n :], strict=True)},
         )
 
-    async def _users(self, user_ids: list[str], cached: list[bytes | None]) -> dict[str, UserSnapshot]:
-        users: dict[str, UserSnapshot] = {}
-        missing: list[str] = []
-        for user_id, raw in zip(user_ids, cached, strict=True):
-            snapshot = self._directory.decode(raw) if raw is not None else None
-            if snapshot is None:
-                missing.append(user_id)
-            else:
-                users[user_id] = snapshot
-        if missing:
-            users.update(await self._directory.load(missing))
-        return users
+    @property
+    def users_away(self) -> bool:
+        """Whether users who are not cached cannot be found now, and need not be asked for."""
+        return self._lookup.away
 
     async def write(self, planner: Planner, known: Known, now: int) -> None:
         """Claims, cancels and changed counters, each with its time to live, in one script call."""
         entries = [*self._claims(planner), *self._cancels(planner), *self._histories(known, now)]
         if entries:
-            arguments: list[bytes | int] = []
-            for _, value, ttl in entries:
-                arguments += (value, ttl)
-            await self._put(keys=[key for key, _, _ in entries], args=arguments)
+            await self._put.tell(entries)
 
-    def _claims(self, planner: Planner) -> Iterable[tuple[str, bytes, int]]:
+    def _claims(self, planner: Planner) -> Iterable[Call]:
         for (user_id, key), claim in planner.claims.items():
-            yield claim_key(user_id, key), encode_claim(claim), self._retention_ms
+            yield Call((claim_key(user_id, key),), (encode_claim(claim), self._retention_ms))
 
-    def _cancels(self, planner: Planner) -> Iterable[tuple[str, bytes, int]]:
+    def _cancels(self, planner: Planner) -> Iterable[Call]:
         for user_id, key in planner.cancels:
-            yield cancel_key(user_id, key), b"1", self._retention_ms
+            yield Call((cancel_key(user_id, key),), (b"1", self._retention_ms))
 
-    def _histories(self, known: Known, now: int) -> Iterable[tuple[str, bytes, int]]:
+    def _histories(self, known: Known, now: int) -> Iterable[Call]:
         for user_id, history in known.histories.items():
             if history.changed:
-                yield caps_key(user_id), history.pack(), max(1, history.expires_in(now))
+                yield Call((caps_key(user_id),), (history.pack(), max(1, history.expires_in(now))))

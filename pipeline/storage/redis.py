@@ -1,16 +1,20 @@
 """The Redis (or Valkey) client, and which of its errors mean that the server is away."""
 
-from redis.asyncio import Redis
+from typing import Self, cast
+
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
+    AskError,
     BusyLoadingError,
-    ClusterDownError,
+    ClusterError,
     ConnectionError,  # noqa: A004  # the library's own name
-    MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     TimeoutError,  # noqa: A004  # the library's own name
+    TryAgainError,
 )
 
 from pipeline.config import RedisSettings
@@ -21,40 +25,83 @@ from pipeline.storage.packing import PackingConnection
 __all__ = ["REDIS_AWAY", "Coalescer", "open_redis"]
 
 CONNECT_TIMEOUT = 2.0
-ANSWER_TIMEOUT = 5.0
+RETRIES = 2
 
 REDIS_AWAY: tuple[type[Exception], ...] = (
     ConnectionError,
     TimeoutError,
     BusyLoadingError,
     ReadOnlyError,
-    ClusterDownError,
-    MasterDownError,
+    ClusterError,
+    RedisClusterException,
+    AskError,
+    TryAgainError,
     OutOfMemoryError,
     OSError,
 )
-"""Cannot be reached, loading, failing over, or full: waiting helps."""
+"""Cannot be reached, does not answer, is loading, failing over, moving slots, or full: waiting helps."""
 
 
 def open_redis(settings: RedisSettings) -> Redis:
     """A client with a connection pool; connects when it is first used. Answers are bytes.
 
     A broken connection is tried again twice within a third of a second, so that a restart of the server does not
-    show: a command may therefore run twice, and every script must bear that.
+    show: a command may therefore run twice, and every script must bear that. A server that hangs is given up after
+    `RedisSettings.timeout`.
+
+    For a cluster it is the library's `RedisCluster`, which has the commands of `Redis`, but refuses one whose keys lie in
+    different slots: calls about many users go through `pipeline.storage.slots`.
 
     Raises:
-        ConfigurationError: the URL cannot be read, or asks for a cluster.
+        ConfigurationError: the URL cannot be read, or names a database of a cluster.
     """
-    if settings.cluster:
-        raise ConfigurationError("redis.cluster: a Redis Cluster is not supported; name one server in redis.url")
     try:
-        return Redis.from_url(
-            settings.url,
-            connection_class=PackingConnection,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=ANSWER_TIMEOUT,
-            socket_keepalive=True,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), retries=2),
-        )
-    except ValueError as error:
+        return cast("Redis", _open_cluster(settings)) if settings.cluster else _open_server(settings)
+    except (ValueError, RedisClusterException) as error:
         raise ConfigurationError(f"redis.url: {error} (set PIPELINE_REDIS__URL)") from None
+
+
+def _open_server(settings: RedisSettings) -> Redis:
+    return Redis.from_url(
+        settings.url,
+        connection_class=PackingConnection,
+        socket_connect_timeout=min(CONNECT_TIMEOUT, settings.timeout),
+        socket_timeout=settings.timeout,
+        socket_keepalive=True,
+        retry=_retry(),
+    )
+
+
+class _PatientCluster(RedisCluster):
+    """Connects when it is first used, as the client of one server does: a service may start before its cluster.
+
+    The library closes itself, under the hands of all who wait for an answer, when a call finds a node gone and wants the
+    nodes looked for anew. Here that only has them looked for; connections in use end with their call.
+    """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._initialize = False
+        await super().aclose()
+
+    async def aclose(self) -> None:
+        """Have the nodes looked for before the next call."""
+        self._initialize = True
+
+
+def _open_cluster(settings: RedisSettings) -> RedisCluster:
+    """Finds the nodes by the one that the URL names, and finds them anew when one of them fails or moves."""
+    return _PatientCluster.from_url(
+        settings.url,
+        socket_connect_timeout=min(CONNECT_TIMEOUT, settings.timeout),
+        socket_timeout=settings.timeout,
+        socket_keepalive=True,
+        retry=_retry(),
+    )
+
+
+def _retry() -> Retry:
+    """Not after a timeout: who did not answer in time would only be asked the same again while it hangs."""
+    return Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), retries=RETRIES, supported_errors=(ConnectionError,))

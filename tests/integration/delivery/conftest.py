@@ -18,8 +18,7 @@ from pipeline.channels.base import ChannelSender, Part
 from pipeline.config import DeliverySettings, KafkaSettings, RedisSettings, Settings
 from pipeline.delivery.assembly import Delivery, Shared
 from pipeline.delivery.ledger import EntryKeys, Ledger, entry_keys
-from pipeline.delivery.ports import Clock
-from pipeline.errors import Unavailable
+from pipeline.delivery.ports import Clock, Directory
 from pipeline.events.codec import Codec
 from pipeline.events.ids import notification_id
 from pipeline.events.records import DeliveryStatus, Dispatch, NotificationRequested
@@ -32,6 +31,7 @@ from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
 from pipeline.providers.base import Outcome, SendResult
 from pipeline.storage.redis import open_redis
+from pipeline.users.directory import Found
 from pipeline.users.snapshot import UserSnapshot
 
 PARTITIONS = 4
@@ -98,10 +98,10 @@ class People:
         self.missing: set[str] = set()
         self.away = False
 
-    async def snapshots(self, user_ids: Collection[str]) -> dict[str, UserSnapshot]:
+    async def find(self, user_ids: Collection[str]) -> Found:
         if self.away:
-            raise Unavailable("PostgreSQL is away")
-        return {i: UserSnapshot(user_id=i, version=1, known=i not in self.missing) for i in user_ids}
+            return Found({}, {})
+        return Found({i: UserSnapshot(user_id=i, version=1, known=i not in self.missing) for i in user_ids}, {})
 
 
 class World:
@@ -121,6 +121,7 @@ class World:
         self.sender = ScriptedSender(self.channel)
         self.chain: ChannelSender = self.sender
         self.people = People()
+        self.directory: Directory = self.people
         self.health = Health()
         self.metrics = Metrics()
         self.topic = dispatch_topic(self.channel, self.priority)
@@ -184,7 +185,7 @@ class World:
             codec=self.codec,
             producer=self._producer,
             redis=self.redis,
-            directory=self.people,
+            directory=self.directory,
             health=self.health,
             metrics=self.metrics,
             clock=Clock(now=now_ms, monotonic=asyncio.get_running_loop().time),

@@ -26,6 +26,7 @@ from pipeline.routing.state import RouterState, cancel_key
 from pipeline.storage.repositories import Repositories
 from pipeline.storage.users import UserProfile
 from pipeline.users.directory import UserDirectory
+from pipeline.users.lookup import Lookup
 from pipeline.users.snapshot import PreferenceRow
 
 pytestmark = pytest.mark.broker
@@ -101,7 +102,7 @@ async def world(
             catalogue=load_catalogue(catalogue),
             book=book,
             codec=Codec.open(book),
-            state=RouterState(redis, directory, settings),
+            state=RouterState(redis, Lookup(directory, Health()), settings),
             producer=producer,
             archivist=producer,
             health=Health(),

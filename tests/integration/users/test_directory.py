@@ -12,7 +12,7 @@ from pipeline.storage.postgres import Pool, open_pool
 from pipeline.storage.redis import REDIS_AWAY, open_redis
 from pipeline.storage.repositories import Repositories
 from pipeline.storage.users import Consent, UserProfile
-from pipeline.users.directory import UserDirectory, encode
+from pipeline.users.directory import UserDirectory
 from pipeline.users.snapshot import EVERY, PreferenceRow, UserSnapshot, unknown_user
 from pipeline.users.synthetic import generate_users
 
@@ -40,8 +40,7 @@ async def test_loading_users_again_invalidates_nobody(pool: Pool, redis: Redis, 
     await bulk_load(pool, users, directory.changed)
     before = await directory.snapshots(ids)
     await bulk_load(pool, users, directory.changed)
-    values = await redis.mget([directory.snapshot_key(i) for i in ids])
-    assert [directory.decode(value) for value in values if isinstance(value, bytes)] == [before[i] for i in ids]
+    assert (await directory.cached(ids)).known == before
 
 
 async def test_a_profile_deleted_takes_everything_out_of_the_snapshot(
@@ -101,8 +100,10 @@ async def test_an_invalidation_that_comes_late_spares_the_fresh_snapshot(
 ) -> None:
     await repositories.users.put(UserProfile(user_id="anna", locale="de-DE"))
     fresh = (await directory.snapshots(["anna"]))["anna"]
+    value = await raw(redis, directory, "anna")
     await directory.invalidate(["anna"])
-    assert await raw(redis, directory, "anna") == encode(fresh)
+    assert await raw(redis, directory, "anna") == value
+    assert (await directory.cached(["anna"])).known == {"anna": fresh}
 
 
 async def test_concurrent_changes_and_reads_end_with_the_last_change(
@@ -143,7 +144,7 @@ async def test_what_another_release_cached_is_looked_up_again(
     directory: UserDirectory, repositories: Repositories, redis: Redis
 ) -> None:
     await repositories.users.put(UserProfile(user_id="anna"))
-    for value in (b"", b"garbage that is no snapshot at all", b"0000000000000001\xc1"):
+    for value in (b"", b"garbage that is no snapshot at all", b"0000000000000001\xc1", b"%029d\xc1" % 1):
         await redis.set(directory.snapshot_key("anna"), value)
         assert (await directory.snapshots(["anna"]))["anna"].known
         assert await directory.snapshots(["anna"])
@@ -184,3 +185,21 @@ async def test_postgres_being_away_is_unavailable_only_for_who_is_not_cached(
         assert await cut_off.snapshots(["anna"])
         with pytest.raises(Unavailable):
             await cut_off.snapshots(["bernd"])
+
+
+async def test_a_snapshot_past_its_time_is_kept_apart_and_gone_once_its_user_changes(
+    pool: Pool, redis: Redis, repositories: Repositories
+) -> None:
+    now = [1_000_000]
+    directory = UserDirectory(pool, redis, ttl=10, stale_ttl=50, now=lambda: now[0])
+    await repositories.users.put(UserProfile(user_id="anna", locale="de"))
+    await directory.load(["anna", "nobody"])
+    now[0] += 9_999
+    assert set((await directory.cached(["anna"])).known) == {"anna"}
+    now[0] += 1
+    found = await directory.cached(["anna"])
+    assert (found.known, set(found.stale)) == ({}, {"anna"})
+    assert 50 < await redis.ttl(directory.snapshot_key("anna")) <= 60
+    assert 50 < await redis.ttl(directory.snapshot_key("nobody")) <= 60
+    await repositories.users.put(UserProfile(user_id="anna", locale="fr"))
+    assert (await directory.cached(["anna"])).stale == {}

@@ -67,6 +67,14 @@ def problems(text: str) -> list[str]:
             "a.b.channels: not among `only_channels`",
         ),
         ("  a.b: {category: other, priority: high, priority_ceiling: low}", "a.b.priority: more urgent than its own"),
+        (
+            "  a.b: {category: offers, when_users_away: send}",
+            "a.b.when_users_away: marketing, and what requires consent, is never sent on a copy past its time",
+        ),
+        (
+            "  a.b: {category: other, priority_ceiling: high, when_users_away: send}",
+            "a.b.when_users_away: `send` is for critical notifications",
+        ),
         ("  a.b: {category: other, category: other}", "a.b.category: stands here a second time; keep one"),
     ],
 )
