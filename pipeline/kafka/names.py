@@ -9,6 +9,7 @@ DELIVERY_STATUS = "notifications.delivery-status"
 INGEST_DLQ = "notifications.ingest.dlq"
 
 ROUTER_GROUP = "notification-router"
+SCHEDULER_GROUP = "notification-scheduler"
 
 IN_APP_CHANNEL = "notifications:in_app"
 """The Redis pub/sub channel that carries in-app notifications to connected clients."""
@@ -42,6 +43,8 @@ class Header:
 
     ORIGIN = "origin"
     TRACEPARENT = "traceparent"
+    DEFERRED_AT = "deferred.at"
+    RELEASED_AT = "released.at"
     DLQ_REASON = "dlq.reason"
     DLQ_ERROR = "dlq.error"
     DLQ_ATTEMPTS = "dlq.attempts"

@@ -39,7 +39,8 @@ def decide(
     """Decide what becomes of `event` at `now` (ms), on every channel that it names or that its type has.
 
     `data` is the event's data, parsed. What is dispatched is entered in `history`. A released or replayed record is
-    decided afresh: that its key was claimed before says nothing then. `unknown_types` as `RouterSettings` has it.
+    decided afresh, once for each round: that its key was claimed before says nothing then. `unknown_types` as
+    `RouterSettings` has it.
 
     Raises:
         MalformedRecord: the catalogue refuses it: an unknown type under ``dead_letter``, or data against its schema.
@@ -55,7 +56,7 @@ def decide(
     if event.kind == _CANCEL:
         return _sum_up(case, [], "cancel_request")
     first_time = origin == _INGEST
-    if first_time and claim.earlier is not None:
+    if claim.earlier is not None:
         return _again(case, claim.earlier)
     _refuse_malformed(case, listed is None and unknown_types == "dead_letter")
     unlisted = listed is None and unknown_types == "suppress"
@@ -171,16 +172,13 @@ def _unrouted(case: Case, reason: Reason) -> Ruling:
 
 def _sum_up(case: Case, channels: list[ChannelRuling], rule: str, unrouted: Reason | None = None) -> Ruling:
     event, entry = case.event, case.type.entry
-    collapse_key = event.collapse_key
-    if not collapse_key and entry.collapse_key is not None:
-        collapse_key = entry.collapse_key.fill(case.data)
     return Ruling(
         kind=event.kind,
         category=entry.category.name,
         stream=entry.category.stream,
         priority=case.priority,
         template=event.template or entry.template,
-        collapse_key=collapse_key or None,
+        collapse_key=entry.collapse(event.collapse_key, case.data),
         expires_at=case.expires_at,
         rule=rule,
         channels=channels,

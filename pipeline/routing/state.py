@@ -26,6 +26,11 @@ def claim_key(user_id: str, idempotency_key: str) -> str:
     return f"claim:{{{user_id}}}:{idempotency_key}"
 
 
+def round_key(user_id: str, idempotency_key: str, round_: str) -> str:
+    """`round_` never holds the colon before itself, so that no two keys meet."""
+    return f"round:{{{user_id}}}:{round_}:{idempotency_key}"
+
+
 def cancel_key(user_id: str, idempotency_key: str) -> str:
     """Set when a cancel was accepted; delivery workers look at it before they send."""
     return f"cancel:{{{user_id}}}:{idempotency_key}"
@@ -47,12 +52,15 @@ class RouterState:
         keys = [self._directory.snapshot_key(u) for u in user_ids]
         keys += [caps_key(u) for u in user_ids]
         keys += [claim_key(u, k) for u, k in claim_ids]
+        rounds = list(dict.fromkeys(i.round_key for i in chunk if i.round))
+        keys += [round_key(*r) for r in rounds]
         values = cast("list[bytes | None]", await self._redis.mget(keys))  # the client answers bytes
-        n = len(user_ids)
+        n, m = len(user_ids), 2 * len(user_ids) + len(claim_ids)
         return Known(
             users=await self._users(user_ids, values[:n]),
             histories={u: CapHistory.unpack(raw) for u, raw in zip(user_ids, values[n : 2 * n], strict=True)},
-            claims={c: decode_claim(raw) for c, raw in zip(claim_ids, values[2 * n :], strict=True)},
+            claims={c: decode_claim(raw) for c, raw in zip(claim_ids, values[2 * n : m], strict=True)},
+            rounds={r: decode_claim(raw) for r, raw in zip(rounds, values[m:], strict=True)},
         )
 
     async def _users(self, user_ids: list[str], cached: list[bytes | None]) -> dict[str, UserSnapshot]:
@@ -80,6 +88,8 @@ class RouterState:
     def _claims(self, planner: Planner) -> Iterable[tuple[str, bytes, int]]:
         for (user_id, key), claim in planner.claims.items():
             yield claim_key(user_id, key), encode_claim(claim), self._retention_ms
+        for round_, claim in planner.rounds.items():
+            yield round_key(*round_), encode_claim(claim), self._retention_ms
 
     def _cancels(self, planner: Planner) -> Iterable[tuple[str, bytes, int]]:
         for user_id, key in planner.cancels:

@@ -231,9 +231,14 @@ class TestWholeEvent:
 
     @pytest.mark.parametrize("origin", [Origin.RELEASED, Origin.REPLAYED])
     def test_what_comes_back_is_no_duplicate_of_itself(self, origin: Origin) -> None:
-        again = [EarlierRuling(PUSH, Verdict.DEFER, Reason.QUIET_HOURS, NOW, NOW)]
-        ruling = ask(event("alarm"), claim=Claim(duplicate=True, earlier=again), origin=origin)
+        ruling = ask(event("alarm"), claim=Claim(duplicate=True), origin=origin)
         assert only(ruling).verdict is Verdict.DISPATCH
+
+    @pytest.mark.parametrize("origin", [Origin.RELEASED, Origin.REPLAYED])
+    def test_what_comes_back_twice_in_one_round_is_decided_the_same_way_twice(self, origin: Origin) -> None:
+        again = [EarlierRuling(PUSH, Verdict.DEFER, Reason.QUIET_HOURS, NOW + HOUR, NOW)]
+        ruling = ask(event("alarm"), claim=Claim(earlier=again), now=NOW + 2 * HOUR, origin=origin)
+        assert (only(ruling).verdict, only(ruling).until) == (Verdict.DEFER, NOW + HOUR)
 
     def test_what_has_expired_is_not_sent_not_even_critical(self) -> None:
         ruling = ask(event("alarm", expires_at=NOW))
