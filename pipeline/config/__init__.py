@@ -26,6 +26,7 @@ from pipeline.config.providers import (
     SmtpSettings,
     TwilioSettings,
 )
+from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
     CatalogueSettings,
     DeliverySettings,
@@ -48,10 +49,12 @@ __all__ = [
     "HttpSettings",
     "KafkaSettings",
     "LogSettings",
+    "PaceSettings",
     "PostgresSettings",
     "ProviderSettings",
     "RedisSettings",
     "RouterSettings",
+    "SchedulerSettings",
     "Settings",
     "SmtpSettings",
     "TwilioSettings",
@@ -70,6 +73,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     router: RouterSettings = RouterSettings()
     delivery: DeliverySettings = DeliverySettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
     providers: ProviderSettings = ProviderSettings()
     email: EmailSettings = EmailSettings()
     catalogue: CatalogueSettings = CatalogueSettings()

@@ -15,7 +15,7 @@ from pipeline.events.records import NotificationRequested
 from pipeline.events.vocabulary import Channel, Kind, Origin, Priority, Reason, Verdict
 from pipeline.routing.caps import CapHistory
 from pipeline.routing.preferences import Preferences
-from pipeline.routing.rules import MANDATORY, Case, Held, Notification, Rule, applicable, count
+from pipeline.routing.rules import MANDATORY, Case, Held, Notification, Rule, applicable, count, stopping
 from pipeline.routing.ruling import PER_CHANNEL, ChannelRuling, Claim, EarlierRuling, Ruling
 from pipeline.users.snapshot import UserSnapshot
 
@@ -66,6 +66,29 @@ def decide(
     if not rulings and not (whole and whole.verdict is Verdict.DUPLICATE):
         return _unrouted(case, Reason.UNKNOWN_TYPE if unlisted else Reason.NO_CHANNEL)
     return _sum_up(case, rulings, whole.rule if whole else PER_CHANNEL)
+
+
+def stopped_meanwhile(
+    event: NotificationRequested,
+    data: Mapping[str, object],
+    channel: Channel,
+    user: UserSnapshot,
+    catalogue: Catalogue,
+    now: int,
+) -> Held | None:
+    """Why an event that was accepted for `channel` before must not reach its recipient at `now` (ms); None if it may.
+
+    Asks what no waiting mends: expiry, suppression, consent, preference. Quiet hours and caps are asked when it is sent.
+    """
+    type_ = catalogue.find(event.event_type) or catalogue.default(event.event_type)
+    priority, given_by = _priority(event.priority, type_.entry, data)
+    preferences = Preferences(user.preferences, type_.type_levels)
+    expires_at, critical = _expiry(event, type_.entry), priority == _MOST_URGENT
+    case = Case(event, data, type_, user, CapHistory(), priority, given_by, critical, preferences, expires_at, now)
+    if (held := _whole_event(case, duplicate=False, cancelled=False, unlisted=False)) is not None:
+        return held
+    notification = _notification(case, channel)
+    return next((held for rule in stopping(case) if (held := rule(notification)) is not None), None)
 
 
 def _priority(asked: Priority | None, entry: Entry, data: Mapping[str, object]) -> tuple[Priority, str]:
