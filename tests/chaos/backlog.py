@@ -39,7 +39,7 @@ AHEAD_MS = 20_000
 FILL = """
 INSERT INTO waiting (notification_id, deferred_at, due_at, recipient_id, idempotency_key, channel, urgency, reason,
     created_at, arrival, record)
-SELECT gen_random_uuid(), now(), now() + interval '2 hours' + random() * interval '4 days', 'w' || n % 100000, 'w' || n,
+SELECT gen_random_uuid(), now(), now() + interval '2 hours' + random() * interval '4 days', 'w' || n %% 100000, 'w' || n,
     'push', 2, 'quiet_hours', now(), n, %s
 FROM generate_series(%s::bigint, %s::bigint) AS n
 """
