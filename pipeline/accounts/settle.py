@@ -75,9 +75,22 @@ def _place(
     if terminals:
         return State.TERMINAL, terminals[0]
     steps = [f for f in statuses if f.said.word in WAITING or f.said.word in ON_THE_WAY]
-    if steps and steps[-1].said.word in WAITING:
-        return State.WAITING, steps[-1]
+    if waits := _waits(steps):
+        return State.WAITING, waits
     return State.IN_FLIGHT, steps[-1] if steps else max(accepted, key=_moment)
+
+
+def _waits(steps: list[Fact]) -> Fact | None:
+    """What it waits for: a time while it was deferred more often than released, else a person.
+
+    The scheduler tells of a release after Kafka has the released record, lest the accounts see it in nobody's hands; by
+    then the router may have deferred it anew. So these two are counted, and their order says nothing.
+    """
+    deferred = [f for f in steps if f.said.word == Status.DEFERRED]
+    if len(deferred) > sum(f.said.word == Status.RELEASED for f in steps):
+        return deferred[-1]
+    others = [f for f in steps if f.said.word not in (Status.DEFERRED, Status.RELEASED)]
+    return others[-1] if others and others[-1].said.word in WAITING else None
 
 
 def _distinct(told: list[Fact]) -> list[Fact]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from pipeline.catalogue.document import CatalogueDocument, CategoryDocument, TypeDocument
-from pipeline.catalogue.model import URGENCY, Stream, WhenUsersAway
+from pipeline.catalogue.document import CatalogueDocument, CategoryDocument, DigestDocument, TypeDocument
+from pipeline.catalogue.model import URGENCY, DigestMode, Stream, WhenUsersAway
 from pipeline.catalogue.positions import Path
 from pipeline.events.vocabulary import Priority
 
@@ -66,6 +66,30 @@ def _entry_problems(path: Path, entry: TypeDocument, document: CatalogueDocument
         yield (*path, "priority"), f"more urgent than its own `priority_ceiling: {entry.priority_ceiling}`"
     if entry.json_schema is not None and entry.schema_file is not None:
         yield (*path, "schema_file"), "`schema` stands there too; keep one of the two"
+    if entry.digest is not None:
+        yield from ((((*path, "digest", key)), text) for key, text in _digest_problems(entry.digest, document))
+
+
+def _digest_problems(digest: DigestDocument, document: CatalogueDocument) -> Iterator[tuple[str, str]]:
+    into = _entry_of(digest.type, document)
+    if into is None:
+        hint = did_you_mean(digest.type, list(document.event_types))
+        yield "type", f"no entry covers event type {digest.type!r}{hint}"
+    elif into.digest is not None:
+        yield "type", f"{digest.type!r} is itself collected into a digest; give the digest an event type without one"
+    if digest.longest is not None and digest.mode is DigestMode.FIXED:
+        yield "longest", "a fixed window has one length; remove `longest`, or set `mode: sliding`"
+    elif digest.longest is not None and digest.longest < digest.window:
+        yield "longest", "shorter than the window; no item could ever prolong it"
+
+
+def _entry_of(event_type: str, document: CatalogueDocument) -> TypeDocument | None:
+    """As `Catalogue.find`."""
+    entry, prefix = document.event_types.get(event_type), event_type
+    while entry is None and "." in prefix:
+        prefix = prefix.rpartition(".")[0]
+        entry = document.event_types.get(f"{prefix}.*")
+    return entry
 
 
 def _needs_consent(category: CategoryDocument) -> bool:

@@ -9,8 +9,18 @@ import yaml
 
 from pipeline.catalogue.checks import Problem
 from pipeline.catalogue.collapse import CollapseKey
-from pipeline.catalogue.document import CapDocument, CatalogueDocument, EscalationDocument, TypeDocument
-from pipeline.catalogue.model import Cap, Catalogue, Category, Dimension, Entry, Escalation, WhenUsersAway
+from pipeline.catalogue.document import CapDocument, CatalogueDocument, DigestDocument, EscalationDocument, TypeDocument
+from pipeline.catalogue.model import (
+    Cap,
+    Catalogue,
+    Category,
+    Digest,
+    DigestMode,
+    Dimension,
+    Entry,
+    Escalation,
+    WhenUsersAway,
+)
 from pipeline.catalogue.positions import Path as Place
 from pipeline.catalogue.schemas import SchemaProblem, compile_schema
 
@@ -63,6 +73,7 @@ class Compiler:
             collapse_key=None if entry.collapse_key is None else CollapseKey(entry.collapse_key),
             mandatory=entry.mandatory,
             sends_when_users_away=self._sends_when_users_away(entry),
+            digest=None if entry.digest is None else _digest(entry.digest),
         )
 
     def _sends_when_users_away(self, entry: TypeDocument) -> bool:
@@ -105,6 +116,24 @@ class Compiler:
         """The catalogue's own version and a hash of what it says: comments and order change nothing."""
         text = json.dumps([raw, self._schema_files], sort_keys=True, default=str, skipkeys=True)
         return f"{self._document.version}+{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+LONGEST_WINDOWS = 10
+"""A sliding digest that names no longest wait waits for at most so many windows."""
+
+
+def _digest(document: DigestDocument) -> Digest:
+    windows = LONGEST_WINDOWS if document.mode is DigestMode.SLIDING else 1
+    longest = document.longest or document.window * windows
+    return Digest(
+        type=document.type,
+        key=CollapseKey(document.key),
+        mode=document.mode,
+        window=document.window * 1000,
+        longest=longest * 1000,
+        most_items=document.most_items,
+        flush_at=document.flush_at,
+    )
 
 
 def _escalation(document: EscalationDocument) -> Escalation:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.catalogue import durations
 from pipeline.catalogue.collapse import CollapseKey
-from pipeline.catalogue.model import Dimension, Excess, Stream, WhenUsersAway
+from pipeline.catalogue.model import DigestMode, Dimension, Excess, Stream, WhenUsersAway
 from pipeline.events.vocabulary import Channel, Priority
 
 _SLUG = r"^[a-z0-9][a-z0-9_-]*$"
@@ -51,6 +51,16 @@ class EscalationDocument(_Document):
     priority: Priority
 
 
+class DigestDocument(_Document):
+    type: str
+    window: Duration
+    mode: DigestMode = DigestMode.FIXED
+    key: Annotated[str, AfterValidator(_compiles)] = ""
+    longest: Duration | None = None
+    most_items: int = Field(20, ge=1, le=500)
+    flush_at: int | None = Field(None, ge=2)
+
+
 class CategoryDocument(_Document):
     stream: Stream = Stream.TRANSACTIONAL
     consent: Literal["required", "implied"] = "implied"
@@ -74,6 +84,7 @@ class TypeDocument(_Document):
     collapse_key: Annotated[str, AfterValidator(_compiles)] | None = None
     mandatory: bool = False
     when_users_away: WhenUsersAway | None = None
+    digest: DigestDocument | None = None
 
 
 class CatalogueDocument(_Document):

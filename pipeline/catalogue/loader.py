@@ -13,6 +13,7 @@ from pipeline.catalogue.document import (
     CapDocument,
     CatalogueDocument,
     CategoryDocument,
+    DigestDocument,
     EscalationDocument,
     TypeDocument,
 )
@@ -115,6 +116,8 @@ def _model(path: tuple[str | int, ...]) -> type[BaseModel]:
     match path:
         case (*_, "caps", int()):
             return CapDocument
+        case (*_, "digest"):
+            return DigestDocument
         case (*_, "escalate", int()):
             return EscalationDocument
         case ("categories", _):

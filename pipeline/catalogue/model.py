@@ -44,6 +44,30 @@ class WhenUsersAway(StrEnum):
     """A copy past its time will do, if there is one."""
 
 
+class DigestMode(StrEnum):
+    """`fixed`: the window begins with the first item; `sliding`: with the last, up to a longest wait."""
+
+    FIXED = "fixed"
+    SLIDING = "sliding"
+
+
+class Digest(NamedTuple):
+    """How notifications of one type become one: those of a user and channel with the same `key`.
+
+    `type` is the event type of what is sent; it has no digest of its own. `window` and `longest` are milliseconds;
+    no item waits longer than `longest`. `most_items` are told in full, all are counted. Reaching `flush_at` items ends
+    the window (None: it does not).
+    """
+
+    type: str
+    key: CollapseKey
+    mode: DigestMode
+    window: int
+    longest: int
+    most_items: int
+    flush_at: int | None
+
+
 class Dimension(StrEnum):
     """What a frequency cap counts apart."""
 
@@ -128,6 +152,13 @@ class Entry(NamedTuple):
     collapse_key: CollapseKey | None
     mandatory: bool
     sends_when_users_away: bool = False
+    digest: Digest | None = None
+
+    def collapse(self, asked: str | None, data: Mapping[str, object]) -> str | None:
+        """The collapse key of an event: its own, else its type's; None: it collapses nothing."""
+        if asked or self.collapse_key is None:
+            return asked or None
+        return self.collapse_key.fill(data) or None
 
 
 class EventType:

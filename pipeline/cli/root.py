@@ -32,6 +32,7 @@ app = typer.Typer(
 
 app.command("router")(services.router)
 app.command("worker")(services.worker)
+app.command("scheduler")(services.scheduler)
 app.command("up")(demo.up)
 app.command("demo")(demo.demo)
 app.command("produce")(produce.produce)

@@ -1,4 +1,4 @@
-"""``pipeline router`` and ``pipeline worker``: one service a process."""
+"""``pipeline router``, ``worker``, ``scheduler``: one service a process."""
 
 from typing import Annotated
 
@@ -15,6 +15,14 @@ def router() -> None:
     from pipeline.runtime import run_service
 
     run_service("router", Settings.load(), serve_router)
+
+
+def scheduler() -> None:
+    """Keep what waits for a time, let it go when it is due, and collect digests."""
+    from pipeline.runtime import run_service
+    from pipeline.scheduler.service import serve_scheduler
+
+    run_service("scheduler", Settings.load(), serve_scheduler)
 
 
 def worker(

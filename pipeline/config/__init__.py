@@ -35,6 +35,7 @@ from pipeline.config.providers import (
     SmtpSettings,
     TwilioSettings,
 )
+from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
     CatalogueSettings,
     DeliverySettings,
@@ -59,11 +60,13 @@ __all__ = [
     "HttpSettings",
     "KafkaSettings",
     "LogSettings",
+    "PaceSettings",
     "PostgresSettings",
     "ProviderSettings",
     "PushSettings",
     "RedisSettings",
     "RouterSettings",
+    "SchedulerSettings",
     "Settings",
     "SmsSettings",
     "SmtpSettings",
@@ -83,6 +86,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     router: RouterSettings = RouterSettings()
     delivery: DeliverySettings = DeliverySettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
     providers: ProviderSettings = ProviderSettings()
     push: PushSettings = PushSettings()
     email: EmailSettings = EmailSettings()

@@ -49,7 +49,7 @@ def deferred(dispatch: Dispatch, final: Final) -> Deferred:
         reason=final.reason,
         rule=dispatch.rule,
         policy_version=dispatch.policy_version,
-        deferred_at=final.occurred_at,
+        deferred_at=max(final.occurred_at, dispatch.decided_at),
         stage=STAGE,
         attempts=final.attempt,
         trace_id=dispatch.trace_id,

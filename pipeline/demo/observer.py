@@ -19,8 +19,8 @@ class Observer:
     """Reads in a thread of its own until `stop`; the numbers may be read at any time.
 
     `accepted` and `settled` count event × channel. `latencies` are milliseconds from an event's creation to its
-    provider's answer, of what was created before `latencies_until` (ms), for each channel: later events queue up
-    behind each other on purpose.
+    provider's answer, of what was created before `latencies_until` (ms) and did not wait, for each channel: later
+    events queue up behind each other on purpose. `released` counts what had waited and was let go.
     """
 
     def __init__(self, kafka: KafkaSettings) -> None:
@@ -30,6 +30,8 @@ class Observer:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._units: set[str] = set()
         self._settled: set[str] = set()
+        self._waited: set[str] = set()
+        self._released: set[str] = set()
         self._latencies: defaultdict[str, list[float]] = defaultdict(list)
         self._sent_at: list[int] = []
         self.latencies_until: float = float("inf")
@@ -49,6 +51,10 @@ class Observer:
     @property
     def settled(self) -> int:
         return len(self._settled)
+
+    @property
+    def released(self) -> int:
+        return len(self._released)
 
     def latencies(self) -> dict[str, Percentiles]:
         """Percentiles by channel."""
@@ -81,9 +87,13 @@ class Observer:
         if status.status in TERMINAL | WAITING:
             self._settled.add(status.notification_id)
             self._units.add(status.notification_id)
+        if status.status is Status.DEFERRED:
+            self._waited.add(status.notification_id)
+        if status.status is Status.RELEASED:
+            self._released.add(status.notification_id)
         if status.status is Status.SENT and status.channel:
             self._sent_at.append(status.occurred_at)
-            if status.created_at < self.latencies_until:
+            if status.created_at < self.latencies_until and status.notification_id not in self._waited:
                 self._latencies[status.channel].append(status.occurred_at - status.created_at)
 
     def _note_decision(self, decision: Decision) -> None:

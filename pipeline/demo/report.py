@@ -17,6 +17,7 @@ def show(console: Console, results: Results, mail: Mail) -> None:
         f"throughput of the burst: {results.throughput:,.0f} notifications/s on this machine; "
         f"the providers accepted {sum(results.received.values()):,}: "
         + ", ".join(f"{channel} {count:,}" for channel, count in sorted(results.received.items()))
+        + f"; {results.released:,} had waited for their time"
     )
     console.print(_mail(mail))
     console.print(balance_lines(results.balance))

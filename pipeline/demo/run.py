@@ -45,6 +45,7 @@ class Results(msgspec.Struct, frozen=True):
     throughput: float
     received: dict[str, int]
     seconds: float
+    released: int
 
 
 async def load_users(settings: Settings, count: int) -> list[str]:
@@ -84,6 +85,7 @@ def run_demo(line: Line, users: list[str], seed: int, progress: Progress) -> Res
         throughput=round(observer.throughput(burst_began), 1),
         received=received(line),
         seconds=round(time.monotonic() - began, 1),
+        released=observer.released,
     )
 
 

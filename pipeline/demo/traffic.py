@@ -1,11 +1,17 @@
-"""Produces the demo's events: first at a steady pace, so that latencies mean something, then all at once."""
+"""Produces the demo's events: first at a steady pace, so that latencies mean something, then all at once.
+
+Of the first some ask for a later time: they wait, are released and decided afresh.
+"""
 
 import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from pipeline.config import KafkaSettings
 from pipeline.events.codec import Codec
+from pipeline.events.vocabulary import Kind
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.names import INGEST
 from pipeline.kafka.producer import AsyncProducer, Record
@@ -13,6 +19,9 @@ from pipeline.testing.traffic import Traffic
 
 TICK = 0.01
 BURST = 200
+LATER_EACH = 50
+LATER_MS = 3_000
+"""Each so many events asks for so much later."""
 
 UNREADABLE: tuple[bytes, ...] = (
     b"",
@@ -33,7 +42,7 @@ async def produce_paced(
         began, done = time.perf_counter(), 0
         while done < count:
             due = min(count, int((time.perf_counter() - began) * rate) + 1)
-            await producer.send_all([_record(codec, traffic) for _ in range(due - done)])
+            await producer.send_all([_record(codec, traffic, later=not n % LATER_EACH) for n in range(done, due)])
             sent(due - done)
             done = due
             await asyncio.sleep(TICK)
@@ -50,6 +59,8 @@ async def produce_burst(kafka: KafkaSettings, traffic: Traffic, count: int, sent
             sent(len(batch))
 
 
-def _record(codec: Codec, traffic: Traffic) -> Record:
+def _record(codec: Codec, traffic: Traffic, *, later: bool = False) -> Record:
     event = traffic.next(time.time_ns() // 1_000_000)
+    if later and event.kind is Kind.REQUEST:
+        event = msgspec.structs.replace(event, send_at=event.created_at + LATER_MS)
     return Record(INGEST, event.recipient_id.encode(), codec.encode_event(event))

@@ -1,4 +1,4 @@
-"""The whole pipeline on one machine: servers, provider simulators, router and workers, each a real process."""
+"""The whole pipeline on one machine: servers, provider simulators and services, each a real process."""
 
 import json
 import os
@@ -33,6 +33,7 @@ class Plan:
     simulators: Sequence[str] | None = ()
     partitions: int = PARTITIONS
     router: bool = True
+    scheduler: bool = True
     workers: Sequence[Channel] = tuple(Channel)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -78,7 +79,7 @@ class Line:
 
 
 def open_line(stack: Stack, plan: Plan, *, say: Say = lambda _text: None) -> Line:
-    """Prepare topics and tables on the stack and start simulators, router and workers; they may not be ready yet."""
+    """Prepare topics and tables on the stack and start simulators and services; they may not be ready yet."""
     environment = {**stack.environment(), **_defaults(), **plan.environment}
     if plan.simulators is not None:
         say("starting the provider simulators")
@@ -88,9 +89,11 @@ def open_line(stack: Stack, plan: Plan, *, say: Say = lambda _text: None) -> Lin
     say("applying topics and migrations")
     apply_topics(settings.kafka, partitions=plan.partitions, replication_factor=1)
     migrate(settings.postgres.dsn.get_secret_value())
-    say("starting the router and a worker for each channel")
+    say("starting router, scheduler and a worker for each channel")
     if plan.router:
         line.start("router", "router")
+    if plan.scheduler:
+        line.start("scheduler", "scheduler")
     for channel in plan.workers:
         line.start(f"worker-{channel}", "worker", "--channel", channel)
     return line

@@ -127,6 +127,8 @@ class Reason(StrEnum):
     QUIET_HOURS = "quiet_hours"
     FREQUENCY_CAP = "frequency_cap"
     DIGEST = "digest"
+    # while it waited
+    REPLACED = "replaced"
     # delivery
     ACCEPTED = "accepted"
     INVALID_RECIPIENT = "invalid_recipient"
@@ -162,6 +164,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.QUIET_HOURS: "It fell into the user's quiet hours; it waits for their end.",
     Reason.FREQUENCY_CAP: "The user had already received as many of these as the frequency cap allows.",
     Reason.DIGEST: "It is collected into a digest.",
+    Reason.REPLACED: "A newer notification with the same collapse key took its place while it waited.",
     Reason.ACCEPTED: "The provider accepted it.",
     Reason.INVALID_RECIPIENT: "The provider says that the address does not exist (any more).",
     Reason.REJECTED_BY_PROVIDER: "The provider refused it for good.",

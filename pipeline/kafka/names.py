@@ -9,6 +9,7 @@ DELIVERY_STATUS = "notifications.delivery-status"
 INGEST_DLQ = "notifications.ingest.dlq"
 
 ROUTER_GROUP = "notification-router"
+SCHEDULER_GROUP = "notification-scheduler"
 
 IN_APP_CHANNEL = "notifications:in_app"
 """The Redis pub/sub channel that carries in-app notifications to connected clients."""
@@ -43,6 +44,8 @@ class Header:
     ORIGIN = "origin"
     TRACEPARENT = "traceparent"
     WHEN_USERS_AWAY = "when-users-away"
+    DEFERRED_AT = "deferred.at"
+    RELEASED_AT = "released.at"
     DLQ_REASON = "dlq.reason"
     DLQ_ERROR = "dlq.error"
     DLQ_ATTEMPTS = "dlq.attempts"

@@ -1,4 +1,4 @@
-"""Record headers that travel along: where a record came from, and the W3C trace that it belongs to."""
+"""Record headers that travel along: where a record came from, what it waited for, the W3C trace that it belongs to."""
 
 from collections.abc import Iterable
 
@@ -7,6 +7,7 @@ from pipeline.kafka.names import Header
 
 RawHeaders = Iterable[tuple[str, bytes | None]] | None
 
+_LONGEST_INSTANT = 16
 _ORIGINS = {origin.encode(): origin for origin in Origin}
 
 
@@ -22,6 +23,12 @@ def header(headers: RawHeaders, name: str) -> bytes | None:
 def origin_of(headers: RawHeaders) -> Origin:
     """The header ``origin``; what is missing or unknown counts as `Origin.INGEST`."""
     return _ORIGINS.get(header(headers, Header.ORIGIN) or b"", Origin.INGEST)
+
+
+def instant_of(headers: RawHeaders, name: str) -> int:
+    """A header that holds milliseconds since the epoch as decimal text; 0 where there is none that can be read."""
+    text = header(headers, name) or b""
+    return int(text) if text.isdigit() and len(text) < _LONGEST_INSTANT else 0
 
 
 def trace_id(traceparent: bytes | None) -> str:

@@ -17,10 +17,12 @@ from pipeline.errors import Unavailable
 from pipeline.events.vocabulary import Channel, Priority
 from pipeline.kafka.names import (
     DECISIONS,
+    DEFERRED,
     DELIVERY_STATUS,
     DLQ_TOPICS,
     INGEST,
     ROUTER_GROUP,
+    SCHEDULER_GROUP,
     dispatch_topic,
     worker_group,
 )
@@ -34,6 +36,7 @@ T = TypeVar("T")
 GROUPS: dict[str, str] = {
     ROUTER_GROUP: INGEST,
     **{worker_group(c, p): dispatch_topic(c, p) for c in Channel for p in Priority},
+    SCHEDULER_GROUP: DEFERRED,
 }
 """Every consumer group whose lag means notifications that nobody has finished, and the topic it reads."""
 

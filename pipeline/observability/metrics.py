@@ -24,6 +24,19 @@ class Metrics:
         self.deferred = Counter(
             "notifications_deferred_total", "Notifications that wait.", ["channel", "reason"], registry=r
         )
+        self.released = Counter(
+            "notifications_released_total", "Notifications whose wait is over.", ["channel", "reason"], registry=r
+        )
+        self.release_delay = Histogram(
+            "notifications_release_delay_seconds",
+            "From the end of a wait to its release.",
+            ["channel"],
+            buckets=LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.digests = Counter(
+            "notifications_digests_total", "Digests sent to the ingest topic.", ["channel"], registry=r
+        )
         self.delivered = Counter(
             "notifications_delivered_total",
             "Outcomes of delivery; status `success` is `sent`.",

@@ -3,6 +3,9 @@
 A claim says *which record* made it and what was decided then. The same record routed again after a crash finds its
 own claim and repeats its decision; any other record with that key is a duplicate. (A claim that only said "seen" would
 lose the notification: the claim is durable before the output is.)
+
+What was released or replayed is decided afresh, once for each round: the claim of a round repeats its decision whenever
+that round comes again, be it the same record after a crash of the router or a second one after a crash of the scheduler.
 """
 
 import msgspec
@@ -33,21 +36,32 @@ def encode_claim(claim: StoredClaim) -> bytes:
     return _encoder.encode(claim)
 
 
-def read_claim(stored: StoredClaim | None, partition: int, offset: int, origin: Origin) -> Claim:
-    """What the stored claim means for the record at `partition` and `offset`."""
+def read_claim(
+    stored: StoredClaim | None, partition: int, offset: int, origin: Origin, this_round: StoredClaim | None = None
+) -> Claim:
+    """What the stored claim means for the record at `partition` and `offset`.
+
+    `this_round` is what the same round of a released or replayed record left when it was decided before.
+    """
+    if this_round is not None:
+        return Claim(cancelled=stored is not None and stored.cancelled, earlier=_earlier(this_round))
     if stored is None:
         return FIRST_SEEN
     if origin is not Origin.INGEST or stored.partition < 0:
         return Claim(duplicate=False, cancelled=stored.cancelled, earlier=None)
     if (stored.partition, stored.offset) != (partition, offset):
         return Claim(duplicate=True, cancelled=stored.cancelled, earlier=None)
+    return Claim(duplicate=False, cancelled=stored.cancelled, earlier=_earlier(stored))
+
+
+def _earlier(stored: StoredClaim) -> list[EarlierRuling] | None:
     earlier = [
         EarlierRuling(
             channel=channel, verdict=verdict, reason=reason, until=until, decided_at=stored.decided_at, rule=rule
         )
         for channel, verdict, reason, until, rule in stored.channels
     ]
-    return Claim(duplicate=False, cancelled=stored.cancelled, earlier=earlier or None)
+    return earlier or None
 
 
 def next_claim(
@@ -58,11 +72,20 @@ def next_claim(
         return _cancelled(stored, now)
     if origin is not Origin.INGEST or (stored is not None and stored.partition >= 0):
         return None
+    return _claim(ruling, partition, offset, now, cancelled=stored is not None)
+
+
+def round_claim(ruling: Ruling, partition: int, offset: int, decided_at: int) -> StoredClaim:
+    """What a round of a released or replayed record leaves."""
+    return _claim(ruling, partition, offset, decided_at, cancelled=False)
+
+
+def _claim(ruling: Ruling, partition: int, offset: int, decided_at: int, *, cancelled: bool) -> StoredClaim:
     return StoredClaim(
         partition=partition,
         offset=offset,
-        decided_at=now,
-        cancelled=stored is not None,
+        decided_at=decided_at,
+        cancelled=cancelled,
         channels=[(c.channel, c.verdict, c.reason, c.until, c.rule) for c in ruling.channels],
     )
 

@@ -15,7 +15,7 @@ from pipeline.events.records import NotificationRequested
 from pipeline.events.vocabulary import Channel, Kind, Origin, Priority, Reason, Verdict
 from pipeline.routing.caps import CapHistory
 from pipeline.routing.preferences import Preferences
-from pipeline.routing.rules import MANDATORY, Case, Held, Notification, Rule, applicable, count
+from pipeline.routing.rules import MANDATORY, Case, Held, Notification, Rule, applicable, count, stopping
 from pipeline.routing.ruling import PER_CHANNEL, ChannelRuling, Claim, EarlierRuling, Ruling
 from pipeline.users.snapshot import UserSnapshot
 
@@ -39,7 +39,8 @@ def decide(
     """Decide what becomes of `event` at `now` (ms), on every channel that it names or that its type has.
 
     `data` is the event's data, parsed. What is dispatched is entered in `history`. A released or replayed record is
-    decided afresh: that its key was claimed before says nothing then. `unknown_types` as `RouterSettings` has it.
+    decided afresh, once for each round: that its key was claimed before says nothing then. `unknown_types` as
+    `RouterSettings` has it.
 
     Raises:
         MalformedRecord: the catalogue refuses it: an unknown type under ``dead_letter``, or data against its schema.
@@ -55,7 +56,7 @@ def decide(
     if event.kind == _CANCEL:
         return _sum_up(case, [], "cancel_request")
     first_time = origin == _INGEST
-    if first_time and claim.earlier is not None:
+    if claim.earlier is not None:
         return _again(case, claim.earlier)
     _refuse_malformed(case, listed is None and unknown_types == "dead_letter")
     unlisted = listed is None and unknown_types == "suppress"
@@ -72,6 +73,29 @@ def urgency(event: NotificationRequested, data: Mapping[str, object], catalogue:
     entry = (catalogue.find(event.event_type) or catalogue.default(event.event_type)).entry
     critical = _priority(event.priority, entry, data)[0] == _MOST_URGENT
     return critical, critical and entry.sends_when_users_away
+
+
+def stopped_meanwhile(
+    event: NotificationRequested,
+    data: Mapping[str, object],
+    channel: Channel,
+    user: UserSnapshot,
+    catalogue: Catalogue,
+    now: int,
+) -> Held | None:
+    """Why an event that was accepted for `channel` before must not reach its recipient at `now` (ms); None if it may.
+
+    Asks what no waiting mends: expiry, suppression, consent, preference. Quiet hours and caps are asked when it is sent.
+    """
+    type_ = catalogue.find(event.event_type) or catalogue.default(event.event_type)
+    priority, given_by = _priority(event.priority, type_.entry, data)
+    preferences = Preferences(user.preferences, type_.type_levels)
+    expires_at, critical = _expiry(event, type_.entry), priority == _MOST_URGENT
+    case = Case(event, data, type_, user, CapHistory(), priority, given_by, critical, preferences, expires_at, now)
+    if (held := _whole_event(case, duplicate=False, cancelled=False, unlisted=False)) is not None:
+        return held
+    notification = _notification(case, channel)
+    return next((held for rule in stopping(case) if (held := rule(notification)) is not None), None)
 
 
 def _priority(asked: Priority | None, entry: Entry, data: Mapping[str, object]) -> tuple[Priority, str]:
@@ -178,16 +202,13 @@ def _unrouted(case: Case, reason: Reason) -> Ruling:
 
 def _sum_up(case: Case, channels: list[ChannelRuling], rule: str, unrouted: Reason | None = None) -> Ruling:
     event, entry = case.event, case.type.entry
-    collapse_key = event.collapse_key
-    if not collapse_key and entry.collapse_key is not None:
-        collapse_key = entry.collapse_key.fill(case.data)
     return Ruling(
         kind=event.kind,
         category=entry.category.name,
         stream=entry.category.stream,
         priority=case.priority,
         template=event.template or entry.template,
-        collapse_key=collapse_key or None,
+        collapse_key=entry.collapse(event.collapse_key, case.data),
         expires_at=case.expires_at,
         rule=rule,
         channels=channels,

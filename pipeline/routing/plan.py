@@ -25,7 +25,7 @@ from pipeline.events.vocabulary import Channel, Kind, Origin, Priority, Reason, 
 from pipeline.kafka.names import DECISIONS, DEFERRED, DELIVERY_STATUS, Header, dispatch_topic
 from pipeline.kafka.producer import Headers, Record
 from pipeline.routing.caps import CapHistory
-from pipeline.routing.claims import StoredClaim, next_claim, read_claim
+from pipeline.routing.claims import StoredClaim, next_claim, read_claim, round_claim
 from pipeline.routing.decide import decide
 from pipeline.routing.ruling import ChannelRuling, Ruling
 from pipeline.users.snapshot import UserSnapshot
@@ -33,11 +33,20 @@ from pipeline.users.snapshot import UserSnapshot
 STATUS_OF = {
     Verdict.SUPPRESS: Status.SUPPRESSED,
     Verdict.DEFER: Status.DEFERRED,
-    Verdict.DIGEST: Status.DIGESTED,
+    Verdict.DIGEST: Status.DEFERRED,
     Verdict.EXPIRE: Status.EXPIRED,
     Verdict.CANCEL: Status.CANCELLED,
 }
-"""The status record that goes with a verdict. A dispatch gets its own from the worker; a duplicate gets none."""
+"""The status record that goes with a verdict. A dispatch gets its own from the worker; a duplicate gets none. What is
+collected into a digest waits: it is `digested` when the digest goes out.
+"""
+
+_WAITS = (Verdict.DEFER, Verdict.DIGEST)
+
+MOST_SKEW = 60_000
+"""Milliseconds by which the scheduler's clock may be ahead of ours and still be believed: it has waited till then, and
+deciding by a clock that is behind would send the notification back to wait again and again.
+"""
 
 SENDS: tuple[str, str | bytes | None] = (Header.WHEN_USERS_AWAY, "send")
 """Tells the worker that a copy of the user past its time will do, should the database be away when it sends."""
@@ -67,7 +76,11 @@ class IngestRecord(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One decoded ingest record."""
+    """One decoded ingest record.
+
+    `round` tells what comes again (released, replayed) from the same coming twice; empty for what comes from outside.
+    `deferred_at` and `released_at` (ms) are when the wait that it comes from began and was over; 0: not known.
+    """
 
     record: IngestRecord
     event: NotificationRequested
@@ -78,6 +91,9 @@ class Incoming:
     trace_id: str
     stale_user: bool = False
     """It is decided on a copy of its user past its time, since the database is away."""
+    round: str = ""
+    deferred_at: int = 0
+    released_at: int = 0
 
     @property
     def partition(self) -> int:
@@ -91,18 +107,24 @@ class Incoming:
     def claim_key(self) -> tuple[str, str]:
         return self.event.recipient_id, self.event.idempotency_key
 
+    @property
+    def round_key(self) -> tuple[str, str, str]:
+        return self.event.recipient_id, self.event.idempotency_key, self.round
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was read for a chunk. Claims are keyed by (recipient, idempotency key). Planning updates it in place.
+    """What was read for a chunk. Planning updates it in place.
 
-    `stale` are copies past their time, of users who are not among the `users`; who is in neither cannot be found now.
+    Claims are keyed by (recipient, idempotency key), rounds by (recipient, idempotency key, round). `stale` are copies
+    past their time, of users who are not among the `users`; who is in neither cannot be found now.
     """
 
     users: dict[str, UserSnapshot]
     histories: dict[str, CapHistory]
     claims: dict[tuple[str, str], StoredClaim | None]
     stale: dict[str, UserSnapshot] = field(default_factory=dict)
+    rounds: dict[tuple[str, str, str], StoredClaim | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +139,7 @@ class Routed:
 class Planner:
     """Decides the events of one chunk and collects what follows from them.
 
-    `records` are to be produced; `claims` and `cancels` are to be stored *before* that; changed histories are in
+    `records` are to be produced; `claims`, `rounds` and `cancels` are to be stored *before* that; changed histories are in
     `known.histories`.
     """
 
@@ -128,6 +150,7 @@ class Planner:
         self._known = known
         self.records: list[Record] = []
         self.claims: dict[tuple[str, str], StoredClaim] = {}
+        self.rounds: dict[tuple[str, str, str], StoredClaim] = {}
         self.cancels: list[tuple[str, str]] = []
         self.routed: list[Routed] = []
 
@@ -139,9 +162,13 @@ class Planner:
         """
         event, known = incoming.event, self._known
         stored = known.claims[incoming.claim_key]
-        claim = read_claim(stored, incoming.partition, incoming.offset, incoming.origin)
-        if claim.earlier and stored:
-            now = stored.decided_at
+        this_round = known.rounds.get(incoming.round_key) if incoming.round else None
+        claim = read_claim(stored, incoming.partition, incoming.offset, incoming.origin, this_round)
+        if claim.earlier:
+            now = decided_at = claim.earlier[0].decided_at
+        else:
+            now = max(now, min(incoming.released_at, now + MOST_SKEW))
+            decided_at = max(now, incoming.deferred_at + 1)
         ruling = decide(
             event,
             incoming.data,
@@ -153,10 +180,36 @@ class Planner:
             incoming.origin,
             self._unknown_types,
         )
-        self._claim(incoming, ruling, stored, now)
-        routed = Routed(incoming, ruling, now)
+        self._claim(incoming, ruling, stored, decided_at)
+        routed = Routed(incoming, ruling, decided_at)
         self.routed.append(routed)
         self._emit(routed)
+
+    def refuse(self, incoming: Incoming, reason: Reason) -> None:
+        """The catalogue refuses the event. Had it been accepted before it waited, its channels wait for a person now."""
+        event = incoming.event
+        if not incoming.round:
+            return
+        entry = (self._catalogue.find(event.event_type) or self._catalogue.default(event.event_type)).entry
+        priority = event.priority or entry.priority
+        at = max(incoming.deferred_at + 1, incoming.released_at)
+        ruling = Ruling(
+            kind=event.kind,
+            category=entry.category.name,
+            stream=entry.category.stream,
+            priority=priority,
+            template="",
+            collapse_key=None,
+            expires_at=None,
+            rule="refused",
+            channels=[],
+        )
+        for channel in event.channels:
+            unit = notification_id(event.idempotency_key, event.recipient_id, channel)
+            refused = ChannelRuling(channel, Verdict.SUPPRESS, reason, "refused", unit, "")
+            status = self._status(Routed(incoming, ruling, at), Status.DEAD_LETTERED, reason, "refused", refused)
+            key = event.recipient_id.encode()
+            self.records.append(Record(DELIVERY_STATUS, key, self._codec.encode_status(status)))
 
     def _claim(self, incoming: Incoming, ruling: Ruling, stored: StoredClaim | None, now: int) -> None:
         claim = next_claim(stored, ruling, incoming.partition, incoming.offset, incoming.origin, now)
@@ -164,6 +217,9 @@ class Planner:
             self._known.claims[incoming.claim_key] = self.claims[incoming.claim_key] = claim
         if ruling.kind is Kind.CANCEL:
             self.cancels.append(incoming.claim_key)
+        elif incoming.round:
+            told = round_claim(ruling, incoming.partition, incoming.offset, now)
+            self._known.rounds[incoming.round_key] = self.rounds[incoming.round_key] = told
 
     def _emit(self, routed: Routed) -> None:
         incoming, ruling = routed.incoming, routed.ruling
@@ -177,7 +233,7 @@ class Planner:
                 topic = _TOPICS[channel.channel, ruling.priority]
                 self.records.append(Record(topic, key, value, [*(headers or ()), SENDS] if ruling.sends else headers))
                 continue
-            if channel.verdict is Verdict.DEFER:
+            if channel.verdict in _WAITS:
                 value = self._codec.encode_deferred(self._deferred(routed, channel), incoming.body)
                 self.records.append(Record(DEFERRED, key, value, headers))
             if channel.verdict in STATUS_OF:
@@ -186,6 +242,9 @@ class Planner:
         if ruling.unrouted is not None:
             status = self._status(routed, Status.SUPPRESSED, ruling.unrouted, ruling.unrouted, None)
             self.records.append(Record(DELIVERY_STATUS, key, self._codec.encode_status(status), headers))
+        if ruling.kind is Kind.CANCEL:
+            value = self._codec.encode_deferred(self._no_longer_deferred(routed), incoming.body)
+            self.records.append(Record(DEFERRED, key, value, headers))
         value = self._codec.encode_decision(self._decision(routed))
         self.records.append(Record(DECISIONS, key, value, headers))
 
@@ -225,6 +284,26 @@ class Planner:
             attempts=0,
             trace_id=incoming.trace_id,
             event=incoming.event,
+        )
+
+    def _no_longer_deferred(self, routed: Routed) -> Deferred:
+        """Tells the scheduler of a cancel, on the topic where it meets it behind all that the cancel is about."""
+        incoming, ruling = routed.incoming, routed.ruling
+        event = incoming.event
+        return Deferred(
+            notification_id=notification_id(event.idempotency_key, event.recipient_id, ""),
+            channel=event.channels[0] if event.channels else Channel.IN_APP,
+            priority=ruling.priority,
+            category=ruling.category,
+            until=routed.decided_at,
+            reason=Reason.CANCELLED,
+            rule=ruling.rule,
+            policy_version=self._catalogue.policy_version,
+            deferred_at=routed.decided_at,
+            stage="router",
+            attempts=0,
+            trace_id=incoming.trace_id,
+            event=event,
         )
 
     def _status(

@@ -17,11 +17,11 @@ from pipeline.config import RouterSettings
 from pipeline.errors import MalformedRecord, Unavailable, UnknownSchema
 from pipeline.events.codec import Codec, DecodedEvent
 from pipeline.events.schemas import SchemaBook
-from pipeline.events.vocabulary import Channel, Priority, Reason, Verdict
+from pipeline.events.vocabulary import Channel, Origin, Priority, Reason, Verdict
 from pipeline.kafka.dead_letters import dead_letter
 from pipeline.kafka.names import DECISIONS, DELIVERY_STATUS, INGEST_DLQ, Header
 from pipeline.kafka.producer import AsyncProducer, Batch, Record
-from pipeline.kafka.tracing import header, origin_of, trace_id
+from pipeline.kafka.tracing import header, instant_of, origin_of, trace_id
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
 from pipeline.observability.patience import until_available
@@ -132,6 +132,7 @@ class Router:
                 planner.add(event, self._clock())
             except MalformedRecord as error:
                 rejected.append(self._reject(event.record, error))
+                planner.refuse(event, error.reason)
         await self._patiently(lambda: self._state.write(planner, known, self._clock()))
         handed = await self._hand_over(planner.records + rejected)
         self._count(planner.routed)
@@ -167,15 +168,17 @@ class Router:
             rejected.append(self._reject(record, error))
             return None
         traceparent = header(record.headers, Header.TRACEPARENT)
-        return Incoming(
+        origin = origin_of(record.headers)
+        incoming = Incoming(
             record,
             decoded.event,
             decoded.body,
             decoded.data,
-            origin_of(record.headers),
+            origin,
             traceparent,
             trace_id(traceparent),
         )
+        return incoming if origin is Origin.INGEST else _come_again(incoming, record)
 
     async def _read(self, value: bytes | None) -> DecodedEvent:
         try:
@@ -222,8 +225,20 @@ class Router:
         for (channel, verdict, reason, priority), count in rulings.items():
             if verdict is Verdict.DISPATCH:
                 metrics.dispatched.labels(channel, priority).inc(count)
-            elif verdict is Verdict.DEFER:
+            elif verdict in (Verdict.DEFER, Verdict.DIGEST):
                 metrics.deferred.labels(channel, reason).inc(count)
             else:
                 metrics.suppressed.labels(channel, reason).inc(count)
         metrics.events_routed.labels("decided").inc(len(routed))
+
+
+def _come_again(incoming: Incoming, record: IngestRecord) -> Incoming:
+    """What was released says which wait it comes from, however often it is released; all else is known by its place."""
+    deferred_at = instant_of(record.headers, Header.DEFERRED_AT)
+    waited = f"{deferred_at}+{'+'.join(incoming.event.channels)}"
+    return replace(
+        incoming,
+        round=waited if deferred_at else f"{record.partition}@{record.offset}",
+        deferred_at=deferred_at,
+        released_at=instant_of(record.headers, Header.RELEASED_AT),
+    )

@@ -54,7 +54,7 @@ class Notification(msgspec.Struct):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A rule's word; `until` (ms) for `Verdict.DEFER`."""
+    """A rule's word; `until` (ms) for what waits: `Verdict.DEFER` and `Verdict.DIGEST`."""
 
     verdict: Verdict
     reason: Reason
@@ -125,6 +125,19 @@ def send_at(n: Notification) -> Held | None:
     return None if at <= n.case.now else _wait(n, at, Reason.SCHEDULED, "send_at")
 
 
+def digest(n: Notification) -> Held | None:
+    """It is collected with others of its kind; but for what would have expired by the end of the longest wait."""
+    spec = n.case.type.entry.digest
+    if spec is None or spec.key.fill(n.case.data) is None:
+        return None
+    expires_at, now = n.case.expires_at, n.case.now
+    if expires_at is not None and expires_at <= now + spec.longest:
+        n.inputs["digest"] = {"expires_at": expires_at}
+        return None
+    n.inputs["digest"] = {"into": spec.type, "mode": spec.mode, "window_s": spec.window // 1000}
+    return Held(Verdict.DIGEST, Reason.DIGEST, "digest", now + spec.window)
+
+
 def quiet_hours(n: Notification) -> Held | None:
     """Within the recipient's quiet hours everything but critical waits for their end."""
     window = n.case.preferences.quiet_window(n.channel)
@@ -169,10 +182,19 @@ def applicable(case: Case) -> list[Rule]:
         (entry.category.consent_required, consent),
         (user.preferences, preference),
         (case.event.send_at is not None, send_at),
+        (rouses and entry.digest is not None, digest),
         (rouses and user.preferences, quiet_hours),
         (rouses and entry.caps, caps),
     )
     return [rule for applies, rule in asked if applies]
+
+
+def stopping(case: Case) -> list[Rule]:
+    """Those of them that can stop it for good whatever the hour and however much was sent: asked again at a later time,
+    they say whether it is still wanted.
+    """
+    waits = (send_at, digest, quiet_hours, caps)
+    return [rule for rule in applicable(case) if rule not in waits]
 
 
 def count(n: Notification, at: int) -> None:

@@ -11,7 +11,7 @@ from pipeline.events.vocabulary import Channel, Kind, Priority, Reason, Verdict
 class ChannelRuling(msgspec.Struct, frozen=True):
     """What was decided for one channel, by which rule, on which inputs.
 
-    `until` (ms) is set for `Verdict.DEFER`. `template` is the one to render on this channel. `inputs` is JSON-able
+    `until` (ms) is set for `Verdict.DEFER` and `Verdict.DIGEST`. `template` is the one to render on this channel. `inputs` is JSON-able
     and holds only what mattered.
     """
 

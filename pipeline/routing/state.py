@@ -26,6 +26,11 @@ def claim_key(user_id: str, idempotency_key: str) -> str:
     return f"claim:{hash_tag(user_id)}:{idempotency_key}"
 
 
+def round_key(user_id: str, idempotency_key: str, round_: str) -> str:
+    """`round_` never holds the colon before itself, so that no two keys meet."""
+    return f"round:{hash_tag(user_id)}:{round_}:{idempotency_key}"
+
+
 def cancel_key(user_id: str, idempotency_key: str) -> str:
     """Set when a cancel was accepted; delivery workers look at it before they send."""
     return f"cancel:{hash_tag(user_id)}:{idempotency_key}"
@@ -47,14 +52,17 @@ class RouterState:
         keys = [self._lookup.directory.snapshot_key(u) for u in user_ids]
         keys += [caps_key(u) for u in user_ids]
         keys += [claim_key(u, k) for u, k in claim_ids]
+        rounds = list(dict.fromkeys(i.round_key for i in chunk if i.round))
+        keys += [round_key(*r) for r in rounds]
         values = await get_many(self._redis, keys)
-        n = len(user_ids)
+        n, m = len(user_ids), 2 * len(user_ids) + len(claim_ids)
         found = await self._lookup.complete(self._lookup.directory.read(user_ids, values[:n]), user_ids)
         return Known(
             users=found.known,
             stale=found.stale,
             histories={u: CapHistory.unpack(raw) for u, raw in zip(user_ids, values[n : 2 * n], strict=True)},
-            claims={c: decode_claim(raw) for c, raw in zip(claim_ids, values[2 * n :], strict=True)},
+            claims={c: decode_claim(raw) for c, raw in zip(claim_ids, values[2 * n : m], strict=True)},
+            rounds={r: decode_claim(raw) for r, raw in zip(rounds, values[m:], strict=True)},
         )
 
     @property
@@ -71,6 +79,8 @@ class RouterState:
     def _claims(self, planner: Planner) -> Iterable[Call]:
         for (user_id, key), claim in planner.claims.items():
             yield Call((claim_key(user_id, key),), (encode_claim(claim), self._retention_ms))
+        for round_, claim in planner.rounds.items():
+            yield Call((round_key(*round_),), (encode_claim(claim), self._retention_ms))
 
     def _cancels(self, planner: Planner) -> Iterable[Call]:
         for user_id, key in planner.cancels:

@@ -254,3 +254,41 @@ async def test_a_router_whose_redis_is_away_waits_and_goes_on(world: World) -> N
     assert not routing.done()
     await routing
     assert len(world.decisions()) == 1
+
+
+def released(world: World, event: NotificationRequested, offset: int, deferred_at: int) -> Given:
+    headers = (("origin", b"released"), ("deferred.at", b"%d" % deferred_at), ("released.at", b"%d" % NOON))
+    return replace(world.record(event, offset), headers=headers)
+
+
+async def test_what_is_released_twice_after_a_crash_is_decided_once(world: World) -> None:
+    await known(world, "kim")
+    mail = shipped("kim", channels=[Channel.EMAIL])
+    await world.router.route([world.record(mail, 1)])
+    await world.router.route([released(world, mail, 2, NOON - 1)])
+    await world.people.preferences.set("kim", [PreferenceRow("*", "*", False, None, None, "UTC")])
+    await world.router.route([released(world, mail, 2, NOON - 1), released(world, mail, 3, NOON - 1)])
+    await world.router.route([released(world, mail, 4, NOON - 1)])
+    _, *rounds = world.decisions()
+    assert {(d.decided_at, d.channels[0].verdict, d.channels[0].reason) for d in rounds} == {
+        (NOON, Verdict.DISPATCH, Reason.ALLOWED)
+    }
+    await world.router.route([released(world, mail, 5, NOON + 7)])
+    last = world.decisions()[-1]
+    assert (last.channels[0].verdict, last.decided_at) == (Verdict.SUPPRESS, NOON + 8)
+
+
+async def test_a_released_event_that_a_new_catalogue_refuses_waits_for_a_person(world: World) -> None:
+    await known(world, "lea")
+    bad = shipped("lea", channels=[Channel.EMAIL], data="{}")
+    await world.router.route([released(world, bad, 2, NOON - 1)])
+    assert [(s.status, s.reason, s.channel) for s in world.statuses()] == [
+        (Status.DEAD_LETTERED, Reason.INVALID_DATA, Channel.EMAIL)
+    ]
+    assert len(world.written(INGEST_DLQ)) == 1
+
+
+async def test_a_cancel_is_told_to_whoever_holds_what_waits(world: World) -> None:
+    await world.router.route([world.record(shipped("max", kind=Kind.CANCEL, data="{}"), 1)])
+    (told,) = (world.codec.decode_deferred(m.value()) for m in world.written(DEFERRED))
+    assert (told.event.kind, told.reason, told.event.idempotency_key) == (Kind.CANCEL, Reason.CANCELLED, "k1")

@@ -107,6 +107,20 @@ def test_a_wait_ends_when_it_moves_on() -> None:
     assert after_dispatch(Status.DEAD_LETTERED, Status.FAILED).state is State.TERMINAL
 
 
+def test_a_release_that_is_told_late_is_still_the_end_of_an_earlier_wait() -> None:
+    late = after_dispatch(Status.DEFERRED, Status.DEFERRED, Status.RELEASED)
+    assert late.state is State.WAITING
+    assert after_dispatch(Status.DEFERRED, Status.DEFERRED, Status.RELEASED, Status.RELEASED).state is State.IN_FLIGHT
+    assert after_dispatch(Status.DEFERRED, Status.SENT, Status.RELEASED).state is State.TERMINAL
+    assert after_dispatch(Status.DEFERRED, Status.RELEASED, Status.DEAD_LETTERED).state is State.WAITING
+
+
+def test_a_release_told_twice_ends_one_wait() -> None:
+    released = [told(Status.RELEASED, offset, at=50) for offset in (2, 3)]
+    waits = [told(Status.DEFERRED, 1, at=1), told(Status.DEFERRED, 4, at=60)]
+    assert settle([decided(Verdict.DEFER), *waits, *released]).state is State.WAITING
+
+
 def test_what_is_in_flight_is_held_by_the_group_that_the_last_decision_names() -> None:
     assert after_dispatch().holder == "notification-push-high"
     assert settle([decided(Verdict.SUPPRESS)]).holder == ROUTER_GROUP

@@ -54,6 +54,26 @@ def problems(text: str) -> list[str]:
         ("  a.b: {category: other, schema_file: no/such.json}", "a.b.schema_file: no/such.json cannot be read"),
         ("  a.b: {category: other, schema: {}, schema_file: x}", "a.b.schema_file: `schema` stands there too"),
         ("  a.b: {category: other, template: ../x}", "a.b.template: use lower-case letters"),
+        (
+            "  a.b: {category: other, digest: {type: x.y, window: 5m}}",
+            "a.b.digest.type: no entry covers event type 'x.y'",
+        ),
+        (
+            "  a.b: {category: other, digest: {type: a.b, window: 5m}}",
+            "a.b.digest.type: 'a.b' is itself collected into a digest",
+        ),
+        (
+            "  a.b: {category: other, digest: {type: a.c, window: 5m, windo: 5m}}\n  a.c: {category: other}",
+            "a.b.digest.windo: unknown key; did you mean 'win",
+        ),
+        (
+            "  a.b: {category: other, digest: {type: a.c, window: 5m, longest: 1h}}\n  a.c: {category: other}",
+            "remove `longest`, or set `mode: sl",
+        ),
+        (
+            "  a.b: {category: other, digest: {type: a.c, window: 5m, mode: sliding, longest: 1m}}\n  a.c: {category: other}",
+            "a.b.digest.longest: shorter than the window",
+        ),
         ("  other: {category: other}", "event_types.other: 'other' is also a category"),
         ("  a.*.c: {category: other}", "a wildcard is a whole last part"),
         ("  a*: {category: other}", "a wildcard is a whole last part"),

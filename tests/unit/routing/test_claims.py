@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.events.vocabulary import Channel, Kind, Origin, Priority, Reason, Verdict
-from pipeline.routing.claims import StoredClaim, decode_claim, encode_claim, next_claim, read_claim
+from pipeline.routing.claims import StoredClaim, decode_claim, encode_claim, next_claim, read_claim, round_claim
 from pipeline.routing.ruling import ChannelRuling, Ruling
 
 CHANNELS = [ChannelRuling(Channel.PUSH, Verdict.DISPATCH, Reason.ALLOWED, "allowed", "n-1", "generic")]
@@ -53,6 +53,18 @@ def test_what_was_released_or_replayed_is_no_duplicate_of_itself() -> None:
     for origin in (Origin.RELEASED, Origin.REPLAYED):
         assert not read_claim(claimed(), 9, 9, origin).duplicate
         assert next_claim(claimed(), ruling(), 9, 9, origin, 2_000) is None
+
+
+def test_a_round_that_was_decided_is_decided_the_same_way_wherever_it_comes_from() -> None:
+    told = round_claim(ruling(), 9, 9, 5_000)
+    claim = read_claim(claimed(), 4, 44, Origin.RELEASED, told)
+    assert claim.earlier is not None
+    assert [(e.channel, e.verdict, e.decided_at) for e in claim.earlier] == [(Channel.PUSH, Verdict.DISPATCH, 5_000)]
+
+
+def test_a_cancel_is_seen_by_a_round_that_is_decided_for_the_first_time() -> None:
+    cancelled = next_claim(claimed(), ruling(Kind.CANCEL, []), 3, 8, Origin.INGEST, 2_000)
+    assert read_claim(cancelled, 9, 9, Origin.RELEASED, None).cancelled
 
 
 def test_a_cancel_that_comes_first_cancels_the_request_that_follows() -> None:

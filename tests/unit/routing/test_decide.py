@@ -57,6 +57,12 @@ event_types:
     category: other
     channels: [push]
     caps: [{name: reply, limit: 1, window: 5m, excess: defer}]
+  like:
+    category: other
+    channels: [push]
+    caps: [{name: like, limit: 1, window: 5m}]
+    digest: {type: likes, key: "{data.post}", window: 10m}
+  likes: {category: other, channels: [push]}
   desk: {category: other, only_channels: [email, in_app], channels: [email]}
   payment:
     category: orders
@@ -231,9 +237,14 @@ class TestWholeEvent:
 
     @pytest.mark.parametrize("origin", [Origin.RELEASED, Origin.REPLAYED])
     def test_what_comes_back_is_no_duplicate_of_itself(self, origin: Origin) -> None:
-        again = [EarlierRuling(PUSH, Verdict.DEFER, Reason.QUIET_HOURS, NOW, NOW)]
-        ruling = ask(event("alarm"), claim=Claim(duplicate=True, earlier=again), origin=origin)
+        ruling = ask(event("alarm"), claim=Claim(duplicate=True), origin=origin)
         assert only(ruling).verdict is Verdict.DISPATCH
+
+    @pytest.mark.parametrize("origin", [Origin.RELEASED, Origin.REPLAYED])
+    def test_what_comes_back_twice_in_one_round_is_decided_the_same_way_twice(self, origin: Origin) -> None:
+        again = [EarlierRuling(PUSH, Verdict.DEFER, Reason.QUIET_HOURS, NOW + HOUR, NOW)]
+        ruling = ask(event("alarm"), claim=Claim(earlier=again), now=NOW + 2 * HOUR, origin=origin)
+        assert (only(ruling).verdict, only(ruling).until) == (Verdict.DEFER, NOW + HOUR)
 
     def test_what_has_expired_is_not_sent_not_even_critical(self) -> None:
         ruling = ask(event("alarm", expires_at=NOW))
@@ -433,3 +444,30 @@ class TestCaps:
         history = CapHistory()
         decide(event(), {}, anna(), history, FIRST_SEEN, without_caps, NOW, Origin.INGEST, "default")
         assert not history.changed
+
+
+POST = {"post": "p1"}
+
+
+class TestDigest:
+    def test_an_item_waits_for_its_digest_before_quiet_hours_and_caps_are_asked(self) -> None:
+        user = anna(preferences=[NIGHT])
+        history = CapHistory()
+        for _ in range(2):
+            ruling = ask(event("like"), user, data=dict(POST), history=history)
+            assert said(ruling) == (Verdict.DIGEST, Reason.DIGEST, "digest")
+            assert only(ruling).until == NOW + HOUR // 6
+
+    def test_who_opted_out_is_not_collected(self) -> None:
+        ruling = ask(event("like"), anna(preferences=[row(enabled=False)]), data=dict(POST))
+        assert said(ruling)[:2] == (Verdict.SUPPRESS, Reason.OPTED_OUT)
+
+    def test_what_is_critical_cannot_be_keyed_or_would_expire_meanwhile_is_sent_on_its_own(self) -> None:
+        critical = ask(event("like", priority=Priority.CRITICAL), data=dict(POST))
+        unkeyed = ask(event("like"), data={})
+        short = ask(event("like", expires_at=NOW + HOUR // 6), data=dict(POST))
+        assert {only(r).verdict for r in (critical, unkeyed, short)} == {Verdict.DISPATCH}
+
+    def test_what_was_asked_for_later_waits_first(self) -> None:
+        ruling = ask(event("like", send_at=NOW + HOUR), data=dict(POST))
+        assert said(ruling)[:2] == (Verdict.DEFER, Reason.SCHEDULED)

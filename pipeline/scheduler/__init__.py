@@ -1,0 +1,1 @@
+"""Everything that waits for a time: kept in PostgreSQL, let go at a pace, decided afresh; and digests."""

@@ -1,0 +1,1 @@
+SELECT waiting_add_day($1);

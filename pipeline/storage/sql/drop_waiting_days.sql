@@ -1,0 +1,1 @@
+SELECT waiting_drop_days($1);

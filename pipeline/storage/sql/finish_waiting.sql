@@ -1,0 +1,3 @@
+UPDATE waiting AS w SET state = $4, record = NULL
+FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS f (notification_id, deferred_at, due_at)
+WHERE w.notification_id = f.notification_id AND w.deferred_at = f.deferred_at AND w.due_at = f.due_at;
