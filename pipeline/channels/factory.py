@@ -11,12 +11,12 @@ from pipeline.channels.in_app import InAppSender, RedisBroadcast
 from pipeline.channels.measured import MeasuredSender
 from pipeline.channels.ports import DeviceRegistry, Inbox, Suppressions
 from pipeline.channels.push import PushSender
+from pipeline.channels.push_routes import open_routes
 from pipeline.channels.rendering import Renderer
 from pipeline.channels.sms import SmsSender
 from pipeline.config import Settings
 from pipeline.events.vocabulary import Channel
 from pipeline.observability.metrics import Metrics
-from pipeline.providers.fcm import Fcm
 from pipeline.providers.smtp import Smtp
 from pipeline.providers.twilio import Twilio
 from pipeline.templates.store import TemplateStore
@@ -56,8 +56,8 @@ async def open_sender(
 
 
 def _open_push(settings: Settings, renderer: Renderer, stores: Stores) -> ChannelSender:
-    provider = Fcm(settings.providers.fcm, timeout=settings.delivery.provider_timeout)
-    return PushSender(renderer, provider, stores.devices)
+    routes = open_routes(settings.providers, timeout=settings.delivery.provider_timeout)
+    return PushSender(renderer, routes, stores.devices)
 
 
 def _open_email(settings: Settings, renderer: Renderer, stores: Stores) -> ChannelSender:

@@ -26,6 +26,7 @@ from pipeline.config.providers import (
     SmtpSettings,
     TwilioSettings,
 )
+from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
 from pipeline.config.sections import (
     CatalogueSettings,
     DeliverySettings,
@@ -41,8 +42,10 @@ from pipeline.errors import ConfigurationError
 
 PREFIX = "PIPELINE_"
 __all__ = [
+    "ApnsSettings",
     "CatalogueSettings",
     "DeliverySettings",
+    "DeviceSettings",
     "EmailSettings",
     "FcmSettings",
     "HttpSettings",
@@ -55,6 +58,7 @@ __all__ = [
     "Settings",
     "SmtpSettings",
     "TwilioSettings",
+    "WebPushSettings",
 ]
 
 
@@ -72,6 +76,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     providers: ProviderSettings = ProviderSettings()
     email: EmailSettings = EmailSettings()
+    devices: DeviceSettings = DeviceSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()

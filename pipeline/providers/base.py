@@ -31,7 +31,8 @@ class SendResult:
     """One provider's answer to one request.
 
     `message_id` is the provider's; `error` a short code from the provider's vocabulary (no address, no content);
-    `retry_after` seconds that the provider asked for.
+    `retry_after` seconds that the provider asked for. `dead_since`, in epoch seconds, goes with INVALID_RECIPIENT:
+    when the provider found out that the address was dead; what was registered after that is spared.
     """
 
     outcome: Outcome
@@ -39,3 +40,4 @@ class SendResult:
     message_id: str = ""
     error: str = ""
     retry_after: float | None = None
+    dead_since: float | None = None

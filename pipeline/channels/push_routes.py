@@ -1,0 +1,89 @@
+"""Which provider serves a device: by its platform, by what its token looks like, and by what accounts there are."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.config import ProviderSettings
+from pipeline.errors import ConfigurationError
+from pipeline.providers.apns import Apns, is_apns_token
+from pipeline.providers.base import SendResult
+from pipeline.providers.fcm import Fcm
+from pipeline.providers.push_message import PushMessage, PushRequest
+from pipeline.providers.webpush import WebPush
+from pipeline.users.snapshot import Device
+from pipeline.users.web_subscription import looks_like_subscription
+
+
+class PushProvider(Protocol):
+    """What the push channel needs of a provider."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def prepare(self, message: PushMessage, devices: Sequence[Device]) -> Sequence[PushRequest]:
+        """One request for each device, in their order.
+
+        Raises:
+            TooLarge: the provider would refuse the message.
+        """
+
+    async def send(self, request: PushRequest) -> SendResult:
+        """Send one request. Never raises for what a provider or the network does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushRoutes:
+    """The accounts there are; None: there is none."""
+
+    fcm: PushProvider | None = None
+    apns: PushProvider | None = None
+    webpush: PushProvider | None = None
+
+    @property
+    def providers(self) -> list[PushProvider]:
+        """Those that are there."""
+        return [provider for provider in (self.fcm, self.apns, self.webpush) if provider]
+
+    def of(self, device: Device) -> PushProvider | None:
+        """Who serves `device`: APNs an Apple device with a token of APNs, web push a subscription, FCM all else.
+
+        An Apple device's token of FCM goes through FCM, whatever accounts there are: APNs does not know it.
+        """
+        if device.platform == "ios" and self.apns and is_apns_token(device.token):
+            return self.apns
+        if device.platform == "web" and looks_like_subscription(device.token):
+            return self.webpush
+        return self.fcm
+
+    def grouped(self, devices: Iterable[Device]) -> Iterator[tuple[PushProvider | None, Sequence[Device]]]:
+        """The devices of each provider, and of none."""
+        groups: dict[int, tuple[PushProvider | None, list[Device]]] = {}
+        for device in devices:
+            provider = self.of(device)
+            groups.setdefault(id(provider), (provider, []))[1].append(device)
+        return iter(groups.values())
+
+
+def open_routes(settings: ProviderSettings, *, timeout: float) -> PushRoutes:
+    """Every push provider that has an account; `timeout` in seconds.
+
+    Raises:
+        ConfigurationError: there is none, or one is set up halfway.
+    """
+    fcm, apns, webpush = settings.fcm, settings.apns, settings.webpush
+    routes = PushRoutes(
+        fcm=Fcm(fcm, timeout=timeout) if fcm.service_account or fcm.project_id else None,
+        apns=Apns(apns, timeout=timeout) if apns.signing_key or apns.team_id or apns.key_id else None,
+        webpush=WebPush(webpush, timeout=timeout) if webpush.vapid_key.get_secret_value() or webpush.subject else None,
+    )
+    if not routes.providers:
+        raise ConfigurationError(
+            "no push provider has an account: set providers.fcm.service_account (a service-account JSON file), "
+            "providers.apns.signing_key or providers.webpush.vapid_key"
+        )
+    return routes
