@@ -26,7 +26,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """No complete answer came. `outcome` is TRANSIENT where the request cannot have been read, else AMBIGUOUS."""
+    """No complete answer came. `outcome` is TRANSIENT where the request cannot have been read, PERMANENT where its
+    address is none, else AMBIGUOUS.
+    """
 
     outcome: Outcome
     error: str
@@ -61,6 +63,8 @@ async def post(session: aiohttp.ClientSession, url: URL, body: bytes, headers: d
 
 def _outcome(error: Exception) -> Outcome:
     """Only a failure to connect proves that nobody read the request."""
+    if isinstance(error, aiohttp.InvalidURL):
+        return Outcome.PERMANENT
     never_connected = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     return Outcome.TRANSIENT if never_connected else Outcome.AMBIGUOUS
 
