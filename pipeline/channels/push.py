@@ -1,18 +1,22 @@
 """Push: one part a device, each through the provider that serves it."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pipeline.channels.base import Part, Refused
 from pipeline.channels.ports import DeviceRegistry
-from pipeline.channels.push_routes import PushProvider, PushRoutes
+from pipeline.channels.push_routes import PushProvider, PushRoutes, is_for_apns
 from pipeline.channels.rendering import Renderer, one_line
 from pipeline.events.records import Dispatch
 from pipeline.events.vocabulary import Channel, Priority, Reason
+from pipeline.providers import fcm
 from pipeline.providers.base import Outcome, SendResult
 from pipeline.providers.push_message import MAX_TTL, PushMessage, PushRequest, TooLarge
 from pipeline.users.snapshot import Device, UserSnapshot
+
+logger = logging.getLogger(__name__)
 
 MAX_DEVICES = 500
 """Devices of one user that a notification goes to: what one multicast of FCM took."""
@@ -86,8 +90,14 @@ class PushSender:
         return await provider.send(request)
 
     async def prune(self, dispatch: Dispatch, part: Part, result: SendResult) -> None:
-        """Forget the device, unless it has registered a fresh token since, or its token anew after that was dead."""
+        """Forget the device, unless it has registered a fresh token since, or its token anew after that was dead.
+
+        That FCM does not know a token of APNs says nothing about the device: there only is no account at APNs.
+        """
         assert isinstance(part.payload, PushPart)
+        if result.provider == fcm.NAME and is_for_apns(part.payload.device):
+            logger.warning("an Apple device stays that FCM does not know: set providers.apns to reach it")
+            return
         await self._devices.prune(
             dispatch.event.recipient_id,
             part.key,

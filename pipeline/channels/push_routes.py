@@ -36,6 +36,21 @@ class PushProvider(Protocol):
         """Send one request. Never raises for what a provider or the network does."""
 
 
+def is_for_apns(device: Device) -> bool:
+    """Whether its token is one of APNs."""
+    return device.platform == "ios" and is_apns_token(device.token)
+
+
+def is_for_webpush(device: Device) -> bool:
+    """Whether its token is a browser's subscription."""
+    return device.platform == "web" and looks_like_subscription(device.token)
+
+
+def is_for_fcm(device: Device) -> bool:
+    """Whether its token is neither."""
+    return not is_for_apns(device) and not is_for_webpush(device)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PushRoutes:
     """The accounts there are; None: there is none."""
@@ -54,11 +69,9 @@ class PushRoutes:
 
         An Apple device's token of FCM goes through FCM, whatever accounts there are: APNs does not know it.
         """
-        if device.platform == "ios" and self.apns and is_apns_token(device.token):
+        if self.apns and is_for_apns(device):
             return self.apns
-        if device.platform == "web" and looks_like_subscription(device.token):
-            return self.webpush
-        return self.fcm
+        return self.webpush if is_for_webpush(device) else self.fcm
 
     def grouped(self, devices: Iterable[Device]) -> Iterator[tuple[PushProvider | None, Sequence[Device]]]:
         """The devices of each provider, and of none."""

@@ -24,8 +24,25 @@ PLATFORMS = ("android", "ios", "web")
 ENVIRONMENTS = ("", "production", "sandbox")
 
 
+class RegisteredDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """A device as it is listed, without its token.
+
+    `registered_at` is when its token came, `last_seen_at` when the app last gave it.
+    """
+
+    device_id: str
+    platform: str
+    environment: str = ""
+    app: str = ""
+    registered_at: datetime
+    last_seen_at: datetime
+
+
+Listed = list[RegisteredDevice]
+
+
 class Registered(NamedTuple):
-    """A device with its history: `registered_at` is when its token came, `last_seen_at` when the app last gave it."""
+    """A device of somebody, with its token."""
 
     user_id: str
     device: Device
@@ -51,23 +68,36 @@ class DeviceRegistry:
             InvalidDevice: it cannot take push messages; says which field and why.
         """
         device = checked(device)
+        await self.put(user_id, [device], replace=False)
+        return device
+
+    async def put(self, user_id: str, devices: Sequence[Device], *, replace: bool) -> None:
+        """Register each, as `register`; with `replace` the user's other devices go.
+
+        Raises:
+            InvalidDevice: one cannot take push messages; then none is registered.
+        """
+        given = [(user_id, checked(device)) for device in devices]
         with reachable():
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    losers = await put_devices(connection, [(user_id, device)], lock=[user_id])
+                    if replace:
+                        await connection.execute(
+                            sql("delete_other_devices"), user_id, [device.id for _, device in given]
+                        )
+                    losers = await put_devices(connection, given, lock=[user_id])
                     evicted = await connection.fetch(sql("evict_devices"), user_id, self._max_per_user)
             except asyncpg.CheckViolationError as error:
-                raise InvalidDevice(f"the device is refused by {error.constraint_name}") from None
+                raise InvalidDevice(f"a device is refused by the rule {error.constraint_name}") from None
         for row in evicted:
             logger.info("device pruned", extra={"device_id": row["device_id"], "reason": "too_many_devices"})
         await self._on_change([user_id, *losers])
-        return device
 
-    async def of_user(self, user_id: str) -> list[Registered]:
-        """A user's devices, the one seen last first."""
+    async def list(self, user_id: str) -> Listed:
+        """The user's devices by id; without their tokens, which are nobody's to see."""
         with reachable():
-            rows = await self._pool.fetch(sql("devices_of_user"), user_id)
-        return [_registered(user_id, row) for row in rows]
+            rows = await self._pool.fetch(sql("get_devices"), user_id)
+        return [RegisteredDevice(**row) for row in rows]
 
     async def everyone(self) -> AsyncIterator[Registered]:
         """All devices of all users, page by page: memory stays flat. What changes meanwhile may be missed."""
