@@ -14,7 +14,7 @@ from pipeline.config import ApnsSettings
 from pipeline.errors import ConfigurationError
 from pipeline.providers.apns_pool import ApnsPool, Unreachable, tls_context
 from pipeline.providers.apns_protocol import AnswerLost, ApnsAnswer, NotProcessed, request_headers
-from pipeline.providers.apns_table import NAME, classify
+from pipeline.providers.apns_table import NAME, WRONG_PLACE, classify
 from pipeline.providers.apns_token import ProviderToken
 from pipeline.providers.base import Outcome, SendResult
 from pipeline.providers.push_message import MAX_TTL, PushMessage, PushRequest, TooLarge, apns_collapse_id
@@ -97,6 +97,19 @@ class Apns:
             result = await self._post(request, place, self._token.get_header())
         if result.outcome is Outcome.ACCEPTED:
             self._proven.add(place)
+        return result
+
+    async def check(self, environment: str = "") -> SendResult:
+        """Whether APNs takes our credentials, ACCEPTED if so: asked with a device that cannot exist, so nobody gets it.
+
+        `environment` empty: the account's.
+        """
+        nobody = Device("", "ios", "00" * 32, environment)
+        body = _encode({"aps": {"content-available": 1}, "notification_id": "check", "event_type": "check"})
+        headers = {"apns-id": str(uuid.uuid4()), "apns-push-type": "background", "apns-priority": "5"}
+        result = await self.send(PushRequest(nobody, body, {**headers, "apns-expiration": "0"}))
+        if result.error in WRONG_PLACE or result.outcome is Outcome.INVALID_RECIPIENT:
+            return SendResult(outcome=Outcome.ACCEPTED, provider=NAME)
         return result
 
     async def _post(self, request: PushRequest, place: _Place, authorization: str) -> SendResult:

@@ -160,6 +160,13 @@ class Fcm:
         """Ask whether FCM would send to `token`: ACCEPTED if it would. Nothing is sent."""
         return await self._send(validation_body(token))
 
+    async def check(self) -> SendResult:
+        """Whether FCM takes our credentials, ACCEPTED if so: a dry run for a device that cannot exist."""
+        result = await self.validate("no-device")
+        if result.outcome in {Outcome.INVALID_RECIPIENT, Outcome.PERMANENT}:
+            return SendResult(outcome=Outcome.ACCEPTED, provider=NAME)
+        return result
+
     async def _send(self, body: bytes) -> SendResult:
         try:
             token = await self._token.get()

@@ -110,7 +110,7 @@ class ApnsSimulator:
     """One environment of APNs on a free local port. Use as an async context manager.
 
     `topics` are the apps that the key may send to. Any well-formed device token is taken but for those that were
-    given to `unregister`, or `misplace` (they belong to the other environment).
+    given to `unregister`, or `misplace` (they belong to the other environment), and the one of zeros.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class ApnsSimulator:
         self._topics = topics
         self._replies: deque[Reply] = deque()
         self._unregistered: dict[str, int] = {}
-        self._misplaced: set[str] = set()
+        self._misplaced = {"00" * 32}
         self._server: Http2Server | None = None
         self._stack = AsyncExitStack()
 

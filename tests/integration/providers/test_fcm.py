@@ -13,7 +13,7 @@ import pytest
 from pipeline.config import FcmSettings
 from pipeline.providers.base import Outcome
 from pipeline.providers.fcm import Fcm
-from pipeline.providers.fcm_message import PushMessage, device_body, open_body
+from pipeline.providers.fcm_message import PushMessage, device_body, open_body, validation_body
 from pipeline.providers.push_message import PushRequest
 from pipeline.testing.behaviour import Fault
 from pipeline.testing.fcm import PROJECT, FcmSimulator, error_reply
@@ -62,6 +62,53 @@ async def test_a_message_arrives_once_and_one_token_serves_many(fcm: Fcm, simula
 def test_the_request_is_valid_by_the_published_contract(contracts: Path, collapse_key: str | None) -> None:
     schema = json.loads((contracts / "fcm_send.schema.json").read_text())
     jsonschema_rs.validator_for(schema).validate(json.loads(body(collapse_key=collapse_key)))
+
+
+@pytest.mark.parametrize("expires", [True, False])
+@pytest.mark.parametrize("high", [True, False])
+def test_a_request_of_any_shape_is_valid_by_the_published_contract(contracts: Path, expires: bool, high: bool) -> None:
+    schema = json.loads((contracts / "fcm_send.schema.json").read_text())
+    at = (60, 1_800_000_000) if expires else (None, None)
+    message = PushMessage("n1", "order.shipped", "T", "B", high, None, *at)
+    jsonschema_rs.validator_for(schema).validate(json.loads(device_body(open_body(message), "token")))
+
+
+async def test_a_dry_run_is_valid_by_the_contract_and_sends_nothing(
+    fcm: Fcm, simulated: Providers, contracts: Path
+) -> None:
+    schema = json.loads((contracts / "fcm_send.schema.json").read_text())
+    jsonschema_rs.validator_for(schema).validate(json.loads(validation_body("token")))
+    assert (await fcm.validate("good")).outcome is Outcome.ACCEPTED
+    simulated.fcm.unregister("gone")
+    assert (await fcm.validate("gone")).outcome is Outcome.INVALID_RECIPIENT
+    assert (simulated.fcm.validated, simulated.fcm.received.accepted) == (1, 0)
+
+
+async def test_of_five_hundred_devices_each_fails_or_succeeds_for_itself(simulated: Providers) -> None:
+    fcm = Fcm(settings(simulated), timeout=30)
+    await fcm.start()
+    devices = [Device(f"d{number}", "android", f"token-{number}") for number in range(500)]
+    for number in range(0, 500, 100):
+        simulated.fcm.unregister(f"token-{number}")
+    message = PushMessage("n1", "order.shipped", "T", "B", True, None, None, None)
+    results = await asyncio.gather(*map(fcm.send, fcm.prepare(message, devices)))
+    dead = [request for request, result in enumerate(results) if result.outcome is Outcome.INVALID_RECIPIENT]
+    assert dead == list(range(0, 500, 100))
+    assert sum(result.outcome is Outcome.ACCEPTED for result in results) == 495
+    assert (simulated.fcm.received.accepted, simulated.fcm.received.duplicates) == (495, 0)
+    await fcm.close()
+
+
+async def test_a_rotated_service_account_is_read_when_a_token_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "account.json"
+    async with FcmSimulator() as old, FcmSimulator() as new:
+        old.write_service_account(path)
+        client = Fcm(FcmSettings(base_url=new.base_url, service_account=path), timeout=30)
+        await client.start()
+        assert (await client.send(push())).outcome is not Outcome.ACCEPTED, "the old account is of another project"
+        new.write_service_account(path)
+        assert (await client.send(push())).outcome is Outcome.ACCEPTED
+        await client.close()
 
 
 @pytest.mark.parametrize(
