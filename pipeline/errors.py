@@ -4,6 +4,7 @@ PipelineError
 ├── ConfigurationError      a setting, file or credential is wrong: says which and what to change
 │   └── CatalogueError      the event catalogue or a template is wrong: file, line, what to change
 ├── TemplateError           a template cannot be rendered with this data: file, line, why
+├── InvalidDevice           a device that is to be registered cannot take push messages: says which field and why
 ├── MalformedRecord         a record cannot be read; carries the short reason for ``dlq.error``
 ├── UnknownSchema           a record names a schema id that nobody knows
 ├── IncompatibleSchema      a schema change would break readers or writers
@@ -32,6 +33,10 @@ class CatalogueError(ConfigurationError):
 
 class TemplateError(PipelineError):
     """A template is missing or cannot be rendered with this data: names file and line, never a value."""
+
+
+class InvalidDevice(PipelineError):
+    """A device that is to be registered cannot take push messages: names the field, quotes no token."""
 
 
 class MalformedRecord(PipelineError):

@@ -15,7 +15,8 @@ from pipeline.channels.email import EmailSender, MailProvider
 from pipeline.channels.in_app import InAppSender, RedisBroadcast
 from pipeline.channels.measured import MeasuredSender
 from pipeline.channels.ports import DeviceRegistry, Inbox, Suppressions
-from pipeline.channels.push import PushProvider, PushSender
+from pipeline.channels.push import PushSender
+from pipeline.channels.push_routes import PushRoutes, is_for_apns, is_for_webpush, push_accounts
 from pipeline.channels.rendering import Renderer
 from pipeline.channels.sms import SmsProvider, SmsSender
 from pipeline.channels.sms_limits import sms_limits
@@ -23,8 +24,9 @@ from pipeline.config import AccountSettings, Settings
 from pipeline.errors import ConfigurationError
 from pipeline.events.vocabulary import Channel
 from pipeline.observability.metrics import Metrics
-from pipeline.providers import fcm, smtp_table, twilio
-from pipeline.providers.account import Account
+from pipeline.providers import apns_table, fcm, smtp_table, twilio, webpush_table
+from pipeline.providers.account import Account, Reaches
+from pipeline.providers.apns import Apns
 from pipeline.providers.breaker import Breaker, BreakerPolicy
 from pipeline.providers.fcm import Fcm
 from pipeline.providers.http import CONNECT_TIMEOUT
@@ -32,7 +34,9 @@ from pipeline.providers.limits import Limit, Limits, limit_key
 from pipeline.providers.slots import Slots
 from pipeline.providers.smtp import Smtp
 from pipeline.providers.twilio import Twilio
+from pipeline.providers.webpush import WebPush
 from pipeline.templates.store import TemplateStore
+from pipeline.users.snapshot import Device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +57,21 @@ class Offer:
     """A provider as a channel has it. `open` makes a sender that speaks to this provider and no other.
 
     `places`: how many calls it takes at once, where that is bounded; the others wait before they are leased.
-    `platforms`: the devices that it reaches, where that is not all.
+    `reaches`: whether it serves a device, given the names of the channel's providers; None: every one.
     """
 
     open: Open
     places: Callable[[Settings], int] | None = None
-    platforms: frozenset[str] = frozenset()
+    reaches: Callable[[Device, frozenset[str]], bool] | None = None
 
 
-def _push(make: Callable[[Settings, float], PushProvider]) -> Open:
+def _push(make: Callable[[Settings, float], PushRoutes]) -> Open:
     return lambda s, renderer, stores: PushSender(renderer, make(s, s.delivery.provider_timeout), stores.devices)
+
+
+def _is_for_fcm(device: Device, listed: frozenset[str]) -> bool:
+    """All that the others do not serve; without an account at APNs, its tokens too: FCM may know the device."""
+    return not is_for_webpush(device) and not (apns_table.NAME in listed and is_for_apns(device))
 
 
 def _email(make: Callable[[Settings, float], MailProvider]) -> Open:
@@ -92,7 +101,18 @@ def _inbox(settings: Settings, renderer: Renderer, stores: Stores) -> ChannelSen
 
 OFFERS: Mapping[Channel, Mapping[str, Offer]] = {
     Channel.PUSH: {
-        fcm.NAME: Offer(open=_push(lambda s, timeout: Fcm(s.providers.fcm, timeout=timeout))),
+        fcm.NAME: Offer(
+            open=_push(lambda s, timeout: PushRoutes(fcm=Fcm(s.providers.fcm, timeout=timeout))),
+            reaches=_is_for_fcm,
+        ),
+        apns_table.NAME: Offer(
+            open=_push(lambda s, timeout: PushRoutes(apns=Apns(s.providers.apns, timeout=timeout))),
+            reaches=lambda device, _: is_for_apns(device),
+        ),
+        webpush_table.NAME: Offer(
+            open=_push(lambda s, timeout: PushRoutes(webpush=WebPush(s.providers.webpush, timeout=timeout))),
+            reaches=lambda device, _: is_for_webpush(device),
+        ),
     },
     Channel.EMAIL: {
         smtp_table.NAME: Offer(
@@ -133,14 +153,22 @@ async def open_sender(
     """
     stores = Stores(redis=redis, inbox=inbox, devices=devices, suppressions=suppressions)
     renderer = Renderer(TemplateStore.load(settings.catalogue.templates, [channel]), channel)
-    accounts = [_account(channel, entry, settings, renderer, stores, metrics) for entry in _listed(channel, settings)]
+    entries = _listed(channel, settings)
+    listed = frozenset(entry.provider_name for entry in entries)
+    accounts = [_account(channel, entry, listed, settings, renderer, stores, metrics) for entry in entries]
     sender = ChainSender(accounts, Limits(redis), metrics, _times(settings), limits_of=_limits_of(channel, settings))
     await sender.start()
     return sender
 
 
 def _account(
-    channel: Channel, entry: AccountSettings, settings: Settings, renderer: Renderer, stores: Stores, metrics: Metrics
+    channel: Channel,
+    entry: AccountSettings,
+    listed: frozenset[str],
+    settings: Settings,
+    renderer: Renderer,
+    stores: Stores,
+    metrics: Metrics,
 ) -> ChannelAccount:
     offers = OFFERS[channel]
     if (offer := offers.get(entry.provider_name)) is None:
@@ -161,16 +189,21 @@ def _account(
         weight=entry.weight,
         streams=frozenset(entry.streams),
         categories=frozenset(entry.categories),
-        platforms=offer.platforms,
+        reaches=_reaches(offer, listed),
         limit=rate,
         slots=Slots(offer.places(own)) if offer.places else None,
     )
 
 
+def _reaches(offer: Offer, listed: frozenset[str]) -> Reaches | None:
+    reaches = offer.reaches
+    return None if reaches is None else lambda device: reaches(device, listed)
+
+
 def _listed(channel: Channel, settings: Settings) -> Sequence[AccountSettings]:
     match channel:
         case Channel.PUSH:
-            entries = settings.push.providers
+            entries = settings.push.providers or push_accounts(settings.providers)
         case Channel.EMAIL:
             entries = settings.email.providers
         case Channel.SMS:

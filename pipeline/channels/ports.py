@@ -11,8 +11,16 @@ from pipeline.storage.inbox import InboxItem
 class DeviceRegistry(Protocol):
     """Forgets devices."""
 
-    async def prune(self, user_id: str, device_id: str, reason: str, *, token: str | None = None) -> object:
-        """Delete the device, as long as `token` is still its token."""
+    async def prune(
+        self,
+        user_id: str,
+        device_id: str,
+        reason: str,
+        *,
+        token: str | None = None,
+        dead_since: float | None = None,
+    ) -> object:
+        """Delete the device, as long as `token` is still its token and it was not registered after `dead_since`."""
 
 
 class Suppressions(Protocol):

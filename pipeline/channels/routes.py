@@ -61,7 +61,7 @@ class Routes:
 
     def __init__(self, accounts: Sequence[ChannelAccount]) -> None:
         self._accounts = accounts
-        self._by_platform = any(account.platforms for account in accounts)
+        self._by_device = any(account.reaches for account in accounts)
         self._serving = lru_cache(maxsize=1000)(self._find)
 
     def prepare(self, dispatch: Dispatch, user: UserSnapshot) -> Sequence[Part]:
@@ -92,9 +92,9 @@ class Routes:
                 f"category {dispatch.category!r}",
             )
         accounts = in_order(serving, dispatch.notification_id)
-        if not self._by_platform or not user.devices:
+        if not self._by_device or not user.devices:
             return [Route(accounts, user)]
-        return [Route(group, _only(user, devices)) for group, devices in by_platform(accounts, user.devices).items()]
+        return [Route(group, _only(user, devices)) for group, devices in by_device(accounts, user.devices).items()]
 
     def _find(self, stream: str, category: str) -> tuple[ChannelAccount, ...]:
         return tuple(account for account in self._accounts if account.serves(stream, category))
@@ -113,13 +113,13 @@ def in_order(accounts: tuple[ChannelAccount, ...], notification_id: str) -> tupl
     raise AssertionError("a point below the sum of the weights lies within one of them")
 
 
-def by_platform(
+def by_device(
     accounts: tuple[ChannelAccount, ...], devices: Sequence[Device]
 ) -> dict[tuple[ChannelAccount, ...], list[Device]]:
     """The devices by the accounts that reach them; a device that none reaches is left out."""
     groups: dict[tuple[ChannelAccount, ...], list[Device]] = {}
     for device in devices:
-        group = tuple(a for a in accounts if not a.platforms or device.platform in a.platforms)
+        group = tuple(a for a in accounts if a.reaches is None or a.reaches(device))
         if group:
             groups.setdefault(group, []).append(device)
     return groups

@@ -8,6 +8,7 @@ from pipeline.cli import (
     accounts,
     catalogue,
     demo,
+    devices,
     docs,
     doctor,
     explain,
@@ -45,6 +46,7 @@ app.add_typer(schemas.app, name="schemas")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(templates.app, name="templates")
 app.add_typer(users.app, name="users")
+app.add_typer(devices.app, name="devices")
 app.add_typer(status.app, name="status")
 app.add_typer(docs.app, name="docs")
 

@@ -35,6 +35,7 @@ from pipeline.config.providers import (
     SmtpSettings,
     TwilioSettings,
 )
+from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
     CatalogueSettings,
@@ -52,9 +53,11 @@ from pipeline.errors import ConfigurationError
 PREFIX = "PIPELINE_"
 __all__ = [
     "AccountSettings",
+    "ApnsSettings",
     "BreakerSettings",
     "CatalogueSettings",
     "DeliverySettings",
+    "DeviceSettings",
     "EmailSettings",
     "FcmSettings",
     "HttpSettings",
@@ -71,6 +74,7 @@ __all__ = [
     "SmsSettings",
     "SmtpSettings",
     "TwilioSettings",
+    "WebPushSettings",
 ]
 
 
@@ -92,6 +96,7 @@ class Settings(BaseSettings):
     email: EmailSettings = EmailSettings()
     sms: SmsSettings = SmsSettings()
     breaker: BreakerSettings = BreakerSettings()
+    devices: DeviceSettings = DeviceSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()

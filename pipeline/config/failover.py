@@ -42,8 +42,9 @@ Accounts = Annotated[tuple[AccountSettings, ...], Field(min_length=1)]
 class PushSettings(Section):
     """Who sends push messages."""
 
-    providers: Accounts = Field(
-        (AccountSettings(name="fcm"),), description="Accounts, in the order of failover; fields: docs/isolation.md."
+    providers: tuple[AccountSettings, ...] = Field(
+        (),
+        description="Accounts, in the order of failover; fields: docs/isolation.md. Empty: every provider that is set up.",
     )
 
 

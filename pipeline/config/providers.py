@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from pipeline.config.base import Section
+from pipeline.config.push import ApnsSettings, WebPushSettings
 
 
 class FcmSettings(Section):
@@ -39,5 +40,7 @@ class ProviderSettings(Section):
     """Accounts at providers."""
 
     fcm: FcmSettings = FcmSettings()
+    apns: ApnsSettings = ApnsSettings()
+    webpush: WebPushSettings = WebPushSettings()
     smtp: SmtpSettings = SmtpSettings()
     twilio: TwilioSettings = TwilioSettings()

@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from enum import StrEnum
 from importlib.resources import files
-from typing import NamedTuple
 
 import psycopg
 from redis.exceptions import RedisError
@@ -13,30 +11,17 @@ from pipeline.config import KafkaSettings, PostgresSettings, RedisSettings, Sett
 from pipeline.errors import PipelineError, Unavailable
 from pipeline.kafka.names import ALL_TOPICS, IN_APP_CHANNEL
 from pipeline.kafka.topology import missing_topics
+from pipeline.observability.finding import Finding, Level
 from pipeline.observability.lag import OffsetReader, Offsets
+from pipeline.observability.push_checks import examine_push
 from pipeline.observability.redaction import redact
 from pipeline.storage.redis import open_redis
 from pipeline.storage.scripts import sql
 from pipeline.storage.slots import subscribers
 
+__all__ = ["Finding", "Level", "depth_findings", "examine"]
+
 CONNECT_SECONDS = 3
-
-
-class Level(StrEnum):
-    """`WARN` is worth a look; `FAIL` keeps the pipeline from working."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-class Finding(NamedTuple):
-    """What was seen of one thing, and what to do (empty: nothing). Holds no secret."""
-
-    name: str
-    level: Level
-    detail: str
-    remedy: str = ""
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -46,7 +31,7 @@ async def examine(settings: Settings) -> list[Finding]:
         examine_redis(settings.redis),
         asyncio.to_thread(examine_postgres, settings.postgres),
     )
-    return [*kafka, *redis, *postgres]
+    return [*kafka, *redis, *postgres, *await examine_push(settings.providers)]
 
 
 def examine_kafka(kafka: KafkaSettings) -> list[Finding]:

@@ -10,10 +10,13 @@ from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.breaker import Breaker, Cause, Circuit
 from pipeline.providers.limits import Limit
 from pipeline.providers.slots import Slots
+from pipeline.users.snapshot import Device
 
 logger = logging.getLogger(__name__)
 
 S = TypeVar("S")
+
+Reaches = Callable[[Device], bool]
 
 _IN_WORDS = {Cause.FAILURES: "it fails", Cause.CONFIGURATION: "it refuses us", Cause.THROTTLED: "it throttles"}
 
@@ -22,7 +25,7 @@ _IN_WORDS = {Cause.FAILURES: "it fails", Cause.CONFIGURATION: "it refuses us", C
 class Account(Generic[S]):
     """`sender` speaks to it. `on_change` is called after each change of its circuit.
 
-    `streams`, `categories`, `platforms`: what it serves; empty: all. `limit`: its rate. `slots`: its places, where it
+    `streams`, `categories`: what it serves; empty: all. `reaches`: which devices; None: all. `limit`: its rate. `slots`: its places, where it
     takes only so many calls at once.
     """
 
@@ -34,7 +37,7 @@ class Account(Generic[S]):
     weight: int = 0
     streams: frozenset[str] = frozenset()
     categories: frozenset[str] = frozenset()
-    platforms: frozenset[str] = frozenset()
+    reaches: Reaches | None = None
     limit: Limit | None = None
     slots: Slots | None = None
     on_change: list[Callable[["Account[S]"], None]] = field(default_factory=list)

@@ -43,7 +43,8 @@ class SendResult:
 
     `message_id` is the provider's; `error` a short code from the provider's vocabulary (no address, no content);
     `retry_after` seconds that the provider asked for. `tried`: the answers of other accounts that this one stands in
-    for, in the order in which they were called.
+    for, in the order in which they were called. `dead_since`, in epoch seconds, goes with INVALID_RECIPIENT: when the
+    provider found out that the address was dead; what was registered after that is spared.
     """
 
     outcome: Outcome
@@ -54,3 +55,4 @@ class SendResult:
     scope: Scope = Scope.UNKNOWN
     held: bool = False
     tried: "tuple[SendResult, ...]" = ()
+    dead_since: float | None = None

@@ -1,6 +1,6 @@
 """Firebase Cloud Messaging, HTTP v1: one request a device. Retries are the delivery engine's business."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import aiohttp
@@ -10,9 +10,12 @@ from yarl import URL
 from pipeline.config import FcmSettings
 from pipeline.errors import ConfigurationError
 from pipeline.providers.base import Outcome, Scope, SendResult
+from pipeline.providers.fcm_message import MAX_PAYLOAD, device_body, open_body, validation_body
 from pipeline.providers.google_token import AccessToken, ServiceAccount, TokenSource, TokenUnavailable
 from pipeline.providers.http import Answer, open_session, post
+from pipeline.providers.push_message import PushMessage, PushRequest, TooLarge
 from pipeline.providers.table import Row
+from pipeline.users.snapshot import Device
 
 NAME = "fcm"
 
@@ -113,6 +116,8 @@ def _by_status(status: int) -> tuple[Outcome, Scope]:
 class Fcm:
     """A client for one Firebase project."""
 
+    name = NAME
+
     def __init__(
         self, settings: FcmSettings, *, timeout: float, open_account: Callable[[], "Account"] | None = None
     ) -> None:
@@ -137,8 +142,33 @@ class Fcm:
         if self._session:
             await self._session.close()
 
-    async def send(self, body: bytes) -> SendResult:
-        """Send one message (`pipeline.providers.fcm_message`). A refused access token is renewed once."""
+    def prepare(self, message: PushMessage, devices: Sequence[Device]) -> list[PushRequest]:
+        """One request for each device; they share all but the token.
+
+        Raises:
+            TooLarge: the message takes more than `MAX_PAYLOAD`.
+        """
+        opened = open_body(message)
+        if len(opened) > MAX_PAYLOAD:
+            raise TooLarge(NAME, len(opened), MAX_PAYLOAD)
+        return [PushRequest(device, device_body(opened, device.token)) for device in devices]
+
+    async def send(self, request: PushRequest) -> SendResult:
+        """Send one message. A refused access token is renewed once."""
+        return await self._send(request.body)
+
+    async def validate(self, token: str) -> SendResult:
+        """Ask whether FCM would send to `token`: ACCEPTED if it would. Nothing is sent."""
+        return await self._send(validation_body(token))
+
+    async def check(self) -> SendResult:
+        """Whether FCM takes our credentials, ACCEPTED if so: a dry run for a device that cannot exist."""
+        result = await self.validate("no-device")
+        if result.outcome in {Outcome.INVALID_RECIPIENT, Outcome.PERMANENT}:
+            return SendResult(outcome=Outcome.ACCEPTED, provider=NAME)
+        return result
+
+    async def _send(self, body: bytes) -> SendResult:
         try:
             token = await self._token.get()
             result = await self._post(body, token)

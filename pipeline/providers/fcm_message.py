@@ -5,7 +5,6 @@ optional fields are there, so there are eight of them.
 """
 
 import functools
-import hashlib
 import re
 from datetime import timedelta
 from typing import NamedTuple
@@ -13,30 +12,27 @@ from typing import NamedTuple
 import msgspec
 from firebase_admin import messaging
 
+from pipeline.providers.push_message import MAX_TTL, PushMessage, apns_collapse_id, web_topic
+
+__all__ = [
+    "END",
+    "MAX_PAYLOAD",
+    "MAX_TTL",
+    "PushMessage",
+    "build_message",
+    "device_body",
+    "open_body",
+    "validation_body",
+    "values_of",
+]
+
 MAX_PAYLOAD = 4096
 """Bytes. https://firebase.google.com/docs/cloud-messaging/concept-options#notifications_and_data_messages"""
-MAX_TTL = 28 * 86_400
-"""Seconds. https://firebase.google.com/docs/cloud-messaging/concept-options#ttl"""
 
 _MARK = re.compile(r'"@(\w+)@"')
 _TTL_MARK = 1_234_567
-_COLLAPSE_ID = re.compile(r"[\x21-\x7e]{1,64}")
-_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _encode = msgspec.json.Encoder().encode
 END = b"}}"
-
-
-class PushMessage(NamedTuple):
-    """One message, whichever device it goes to. `ttl` in seconds and `expires_at` in epoch seconds, or both None."""
-
-    notification_id: str
-    event_type: str
-    title: str
-    body: str
-    high_priority: bool
-    collapse_key: str | None
-    ttl: int | None
-    expires_at: int | None
 
 
 def open_body(message: PushMessage) -> bytes:
@@ -47,6 +43,11 @@ def open_body(message: PushMessage) -> bytes:
     for name, literal in zip(skeleton.names, skeleton.literals[1:], strict=True):
         filled += (_encode(values[name]), literal)
     return b"".join(filled)
+
+
+def validation_body(token: str) -> bytes:
+    """A dry run: FCM says whether it would send to `token`, and sends nothing."""
+    return _encode({"validateOnly": True, "message": {"token": token}})
 
 
 def device_body(opened: bytes, token: str) -> bytes:
@@ -76,7 +77,8 @@ def build_message(values: dict[str, str], ttl: int | None, *, high_priority: boo
                 "apns-priority": "10" if high_priority else "5",
                 "apns-collapse-id": values["apns_collapse_id"],
                 **expiry,
-            }
+            },
+            payload=messaging.APNSPayload(messaging.Aps(sound="default" if high_priority else None)),
         ),
         webpush=messaging.WebpushConfig(
             headers={"Urgency": "high" if high_priority else "normal", "Topic": values["web_topic"], **web_ttl}
@@ -113,28 +115,18 @@ def _skeleton(high_priority: bool, collapses: bool, expires: bool) -> _Skeleton:
 
 def values_of(message: PushMessage) -> dict[str, str]:
     """What a message fills in, by the names of the skeleton's gaps."""
-    replaces = message.collapse_key or message.notification_id
+    replaces = message.replaces
     values = {
         "notification_id": message.notification_id,
         "event_type": message.event_type,
         "title": message.title,
         "body": message.body,
         "tag": replaces,
-        "apns_collapse_id": replaces if _COLLAPSE_ID.fullmatch(replaces) else _digest(replaces),
-        "web_topic": _topic(replaces),
+        "apns_collapse_id": apns_collapse_id(replaces),
+        "web_topic": web_topic(replaces),
     }
     if message.collapse_key is not None:
         values["collapse_key"] = message.collapse_key
     if message.ttl is not None:
         values |= {"ttl": f"{message.ttl}s", "web_ttl": str(message.ttl), "apns_expiration": str(message.expires_at)}
     return values
-
-
-def _topic(key: str) -> str:
-    """At most 32 characters of the URL-safe base64 alphabet (RFC 8030, section 5.4)."""
-    plain = key.replace("-", "") if len(key) == 36 else key
-    return plain if _TOPIC.fullmatch(plain) else _digest(key)[:32]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -13,6 +13,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
 
 from pipeline.errors import ConfigurationError
+from pipeline.providers.watched_file import WatchedFile
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class TokenSource(Protocol):
 
 
 class ServiceAccount:
-    """A service-account file: the project it belongs to, and tokens for it."""
+    """A service-account file: the project it belongs to, and tokens for it. A rotated key is read when it is needed."""
 
     def __init__(self, path: Path) -> None:
         """Read the file.
@@ -48,13 +49,9 @@ class ServiceAccount:
         Raises:
             ConfigurationError: it cannot be read or is no service account.
         """
-        try:
-            certificate = credentials.Certificate(str(path))
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"providers.fcm.service_account: {path} is no service-account file ({type(error).__name__}); "
-                "download one from the Firebase console"
-            ) from None
+        self._file = WatchedFile(path)
+        self._file.changed()
+        certificate = _read(path)
         self.project_id: str = certificate.project_id or ""
         self._credential = certificate.get_credential().with_scopes([SCOPE])
 
@@ -64,6 +61,7 @@ class ServiceAccount:
         Raises:
             TokenUnavailable: refused, or Google cannot be reached.
         """
+        self._reread()
         try:
             self._credential.refresh(Request())
         except GoogleAuthError as error:
@@ -71,6 +69,25 @@ class ServiceAccount:
         # google-auth keeps the expiry in UTC without saying so
         expiry: float = (self._credential.expiry - _EPOCH).total_seconds()
         return str(self._credential.token), expiry
+
+    def _reread(self) -> None:
+        if not self._file.changed():
+            return
+        try:
+            self._credential = _read(self._file.path).get_credential().with_scopes([SCOPE])
+        except ConfigurationError as error:  # half written, perhaps: the old key may still do
+            log.warning("the old key stays in use: %s", error)
+            self._file.forget()
+
+
+def _read(path: Path) -> credentials.Certificate:
+    try:
+        return credentials.Certificate(str(path))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"providers.fcm.service_account: {path} is no service-account file ({type(error).__name__}); "
+            "download one from the Firebase console"
+        ) from None
 
 
 class AccessToken:

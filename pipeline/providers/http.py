@@ -6,6 +6,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from pipeline.providers.base import Outcome, Scope
@@ -15,16 +16,18 @@ CONNECT_TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete HTTP answer. `retry_after` is in seconds."""
+    """A complete HTTP answer. `retry_after` is in seconds, `location` what a created thing is called."""
 
     status: int
     body: bytes
     retry_after: float | None = None
+    location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """No complete answer came. `outcome` is TRANSIENT where the request cannot have been read, else AMBIGUOUS.
+    """No complete answer came. `outcome` is TRANSIENT where the request cannot have been read, PERMANENT
+    where its address is none, else AMBIGUOUS.
 
     A server that nobody reaches is no message's fault: `scope`.
     """
@@ -37,15 +40,16 @@ class NoAnswer:
         return Scope.ACCOUNT if self.outcome is Outcome.TRANSIENT else Scope.UNKNOWN
 
 
-def open_session(*, timeout: float) -> aiohttp.ClientSession:
+def open_session(*, timeout: float, resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
     """HTTP/1.1 with keep-alive: seven times the rate of HTTP/2 clients from one process.
 
     As many connections as sends are under way, which the delivery engine bounds: a send that waited for a connection
     would use up the time that its lease covers. `timeout` (seconds) bounds the wait for an answer; connecting has
     `CONNECT_TIMEOUT` of its own, so that a request that was never written can be told from one whose answer is late.
+    `resolver` None: the system's.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, resolver=resolver),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=timeout),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
@@ -57,13 +61,16 @@ async def post(session: aiohttp.ClientSession, url: URL, body: bytes, headers: d
         async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
             content = await response.read()
             waits = response.headers.get("Retry-After")
-            return Answer(response.status, content, parse_retry_after(waits, time.time()) if waits else None)
+            retry_after = parse_retry_after(waits, time.time()) if waits else None
+            return Answer(response.status, content, retry_after, response.headers.get("Location", ""))
     except (aiohttp.ClientError, TimeoutError) as error:
         return NoAnswer(_outcome(error), type(error).__name__)
 
 
 def _outcome(error: Exception) -> Outcome:
     """Only a failure to connect proves that nobody read the request."""
+    if isinstance(error, aiohttp.InvalidURL):
+        return Outcome.PERMANENT
     never_connected = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     return Outcome.TRANSIENT if never_connected else Outcome.AMBIGUOUS
 

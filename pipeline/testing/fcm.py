@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pipeline.testing.behaviour import Fault, Script
-from pipeline.testing.fcm_checks import read_message
+from pipeline.testing.fcm_checks import read_request
 from pipeline.testing.http_simulator import Accepted, HttpSimulator, Invalid, Reply
 
 PROJECT = "simulated-project"
@@ -23,6 +23,7 @@ _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
 _JSON = {"Content-Type": "application/json; charset=UTF-8"}
 _GOOGLE_AUDIENCE = "https://oauth2.googleapis.com/token"
 """google-auth names this audience whatever the account's ``token_uri`` is."""
+_DRY_RUN = json.dumps({"name": f"projects/{PROJECT}/messages/fake_message_id"}).encode()
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -46,7 +47,9 @@ class FcmSimulator(HttpSimulator):
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._email = f"simulator@{PROJECT}.iam.gserviceaccount.com"
         self._tokens: dict[str, float] = {}
+        self._gone: set[str] = set()
         self.tokens_issued = 0
+        self.validated = 0
 
     def write_service_account(self, path: Path) -> None:
         """Write the account's JSON file, readable by its owner only."""
@@ -92,6 +95,10 @@ class FcmSimulator(HttpSimulator):
             return Reply(400, b'{"error": "unsupported_grant_type"}', _JSON)
         return self._issue()
 
+    def unregister(self, token: str) -> None:
+        """From now on this device is gone."""
+        self._gone.add(token)
+
     def accept(self, request: web.BaseRequest, body: bytes) -> Accepted:
         """See `HttpSimulator.accept`."""
         if request.method != "POST" or request.path != f"/v1/projects/{PROJECT}/messages:send":
@@ -100,11 +107,16 @@ class FcmSimulator(HttpSimulator):
         if self._tokens.get(bearer, 0) < time.time():
             raise Invalid("token", error_reply(401, "UNAUTHENTICATED"))
         try:
-            message = read_message(body)
+            message, dry_run = read_request(body)
         except ValueError as error:
             raise Invalid(f"body: {error}", error_reply(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT")) from error
         if not message.token:
             raise Invalid("no token", error_reply(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", field="message"))
+        if message.token in self._gone:
+            raise Invalid("unregistered", error_reply(404, "NOT_FOUND", "UNREGISTERED"))
+        if dry_run:
+            self.validated += 1
+            return Accepted("", message.token, Reply(200, _DRY_RUN, _JSON))
         name = f"projects/{PROJECT}/messages/{secrets.token_hex(8)}"
         reply = Reply(200, json.dumps({"name": name}).encode(), _JSON)
         return Accepted(message.data["notification_id"], message.token, reply)

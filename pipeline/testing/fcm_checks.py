@@ -28,6 +28,19 @@ class Headers(msgspec.Struct, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
 
 
+class Sound(msgspec.Struct, forbid_unknown_fields=True):
+    sound: str = ""
+
+
+class ApnsPayload(msgspec.Struct, forbid_unknown_fields=True):
+    aps: Sound
+
+
+class Apns(msgspec.Struct, forbid_unknown_fields=True):
+    headers: dict[str, str] = {}
+    payload: ApnsPayload | None = None
+
+
 class Message(msgspec.Struct, forbid_unknown_fields=True):
     """The fields of FCM's message that this pipeline uses; any other is refused."""
 
@@ -35,12 +48,13 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
     notification: Notification | None = None
     data: dict[str, str] = {}
     android: Android | None = None
-    apns: Headers | None = None
+    apns: Apns | None = None
     webpush: Headers | None = None
 
 
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
     message: Message
+    validate_only: bool = msgspec.field(default=False, name="validateOnly")
 
 
 _decode = msgspec.json.Decoder(_Request).decode
@@ -56,14 +70,24 @@ def read_message(body: bytes) -> Message:
     Raises:
         ValueError: FCM would refuse it; says why.
     """
+    return read_request(body)[0]
+
+
+def read_request(body: bytes) -> tuple[Message, bool]:
+    """The message in a request body, and whether it is a dry run, which needs no content.
+
+    Raises:
+        ValueError: FCM would refuse it; says why.
+    """
     try:
-        message = _decode(body).message
+        request = _decode(body)
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
-    problems = [*_check_data(message), *_check_delivery(message)]
+    message, dry_run = request.message, request.validate_only
+    problems = [*([] if dry_run else _check_data(message)), *_check_delivery(message)]
     if problems:
         raise ValueError("; ".join(problems))
-    return message
+    return message, dry_run
 
 
 def _check_data(message: Message) -> list[str]:

@@ -37,7 +37,7 @@ class Invalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A request that the provider would take."""
+    """A request that the provider would take; without a `notification_id` a dry run, which is not counted."""
 
     notification_id: str
     recipient: str
@@ -47,9 +47,10 @@ class Accepted:
 class HttpSimulator(ABC):
     """One provider's API on a free local port. Use as an async context manager, or `start` and `close` it."""
 
-    def __init__(self, script: Script | None = None) -> None:
+    def __init__(self, script: Script | None = None, *, received: Received | None = None) -> None:
+        """`received` is where it counts, where it shares that with others."""
         self.script = script or Script()
-        self.received = Received()
+        self.received = received if received is not None else Received()
         self.base_url = ""
         self._replies: deque[Reply] = deque()
         self._runner: web.ServerRunner | None = None
@@ -119,7 +120,8 @@ class HttpSimulator(ABC):
     async def _carry_out(self, fault: Fault | None, accepted: Accepted, request: web.BaseRequest) -> Reply:
         match fault:
             case None | Fault.RESET_AFTER | Fault.NO_ANSWER:
-                self.received.accept(accepted.notification_id, accepted.recipient)
+                if accepted.notification_id:
+                    self.received.accept(accepted.notification_id, accepted.recipient)
             case _:
                 self.received.refuse(fault)
         match fault:

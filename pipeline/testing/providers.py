@@ -8,29 +8,38 @@ from types import TracebackType
 from typing import Self
 
 from pipeline.events.vocabulary import Channel
+from pipeline.testing.apns import KEY_ID, TEAM_ID, TOPIC, ApnsSimulator
 from pipeline.testing.behaviour import Behaviour, Script
 from pipeline.testing.fcm import PROJECT, FcmSimulator
 from pipeline.testing.received import Received
 from pipeline.testing.smtp import KEPT_MAILS, SmtpSimulator
 from pipeline.testing.twilio import TwilioSimulator
+from pipeline.testing.webpush import WebPushSimulator
+from pipeline.users.synthetic import WEB_PUSH_HOST
 
 
 class Providers:
-    """FCM, a mail relay and Twilio on free local ports. Use as an async context manager."""
+    """FCM, APNs, a web push service, a mail relay and Twilio on free local ports. Use as an async context manager.
+
+    The three that push share one account of what they received.
+    """
 
     def __init__(self, behaviour: Behaviour | None = None, seed: int = 0, *, keep_mails: int = KEPT_MAILS) -> None:
         self.fcm = FcmSimulator(Script(behaviour, seed))
         self.smtp = SmtpSimulator(Script(behaviour, seed + 1), keep=keep_mails)
         self.twilio = TwilioSimulator(Script(behaviour, seed + 2))
+        self.apns = ApnsSimulator(Script(behaviour, seed + 3), received=self.fcm.received)
+        self.webpush = WebPushSimulator(Script(behaviour, seed + 4), received=self.fcm.received)
         self._folder = Path()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="simulated-providers-"))
-        for simulator in (self.fcm, self.smtp, self.twilio):
+        for simulator in (self.fcm, self.apns, self.webpush, self.smtp, self.twilio):
             await self._stack.enter_async_context(simulator)
         self._folder = Path(folder)
         self.fcm.write_service_account(self._service_account)
+        self.apns.tokens.write_key(self._signing_key)
         return self
 
     async def __aexit__(
@@ -44,6 +53,17 @@ class Providers:
             "PIPELINE_PROVIDERS__FCM__BASE_URL": self.fcm.base_url,
             "PIPELINE_PROVIDERS__FCM__PROJECT_ID": PROJECT,
             "PIPELINE_PROVIDERS__FCM__SERVICE_ACCOUNT": str(self._service_account),
+            "PIPELINE_PROVIDERS__APNS__BASE_URL": self.apns.base_url,
+            "PIPELINE_PROVIDERS__APNS__SANDBOX_BASE_URL": self.apns.base_url,
+            "PIPELINE_PROVIDERS__APNS__CA_CERTIFICATES": str(self.apns.certificate),
+            "PIPELINE_PROVIDERS__APNS__SIGNING_KEY": str(self._signing_key),
+            "PIPELINE_PROVIDERS__APNS__KEY_ID": KEY_ID,
+            "PIPELINE_PROVIDERS__APNS__TEAM_ID": TEAM_ID,
+            "PIPELINE_PROVIDERS__APNS__TOPIC": TOPIC,
+            "PIPELINE_PROVIDERS__WEBPUSH__BASE_URL": self.webpush.base_url,
+            "PIPELINE_PROVIDERS__WEBPUSH__VAPID_KEY": self.webpush.vapid_key,
+            "PIPELINE_PROVIDERS__WEBPUSH__SUBJECT": "mailto:simulator@example.com",
+            "PIPELINE_PROVIDERS__WEBPUSH__ALLOWED_HOSTS": WEB_PUSH_HOST,
             "PIPELINE_PROVIDERS__SMTP__BASE_URL": self.smtp.base_url,
             "PIPELINE_PROVIDERS__TWILIO__BASE_URL": self.twilio.base_url,
             "PIPELINE_PROVIDERS__TWILIO__ACCOUNT_SID": self.twilio.account_sid,
@@ -64,17 +84,22 @@ class Providers:
         }
 
     def behave(self, channel: Channel, behaviour: Behaviour) -> None:
-        """Change how one channel's simulator behaves from now on.
+        """Change how one channel's simulators behave from now on.
 
         Raises:
             KeyError: the channel has no provider.
         """
         scripts = {
-            Channel.PUSH: self.fcm.script,
-            Channel.EMAIL: self.smtp.script,
-            Channel.SMS: self.twilio.script,
+            Channel.PUSH: [self.fcm.script, self.apns.script, self.webpush.script],
+            Channel.EMAIL: [self.smtp.script],
+            Channel.SMS: [self.twilio.script],
         }
-        scripts[channel].behaviour = behaviour
+        for script in scripts[channel]:
+            script.behaviour = behaviour
+
+    @property
+    def _signing_key(self) -> Path:
+        return self._folder / "apns-key.p8"
 
     @property
     def _service_account(self) -> Path:

@@ -9,11 +9,16 @@ EVERY = "*"
 
 
 class Device(msgspec.Struct, frozen=True, array_like=True):
-    """One device that takes push messages. `id` is short, stable and no secret; `token` is the provider's."""
+    """One device that takes push messages. `id` is short, stable and no secret; `token` is the provider's.
+
+    `environment` is APNs's, ``production`` or ``sandbox``; `app` the bundle id. Empty: as the account has it.
+    """
 
     id: str
     platform: str
     token: str
+    environment: str = ""
+    app: str = ""
 
 
 class PreferenceRow(msgspec.Struct, frozen=True, array_like=True):

@@ -4,11 +4,18 @@ import base64
 import hashlib
 import random
 
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from pipeline.events.vocabulary import Channel
 from pipeline.users.snapshot import EVERY, Device, PreferenceRow, Suppression, UserSnapshot
 
 TOKEN_LENGTH = 152
 """As FCM's registration tokens: 22 characters of the installation, ``:APA91b`` and the rest."""
+
+WEB_PUSH_HOST = "push.example.com"
+"""Reserved by RFC 2606: nobody is there."""
 
 PLACES = (
     ("en-US", "America/New_York"),
@@ -43,6 +50,30 @@ def fcm_token(user_id: str, device_id: str) -> str:
     text = base64.urlsafe_b64encode(hashlib.shake_128(seed).digest(TOKEN_LENGTH)).decode()
     head = f"{text[:22]}:APA91b"
     return head + text[22 : 22 + TOKEN_LENGTH - len(head)]
+
+
+def apns_token(user_id: str, device_id: str) -> str:
+    """A token that looks like one of APNs's, always the same for the same device."""
+    return hashlib.sha256(f"{user_id}/{device_id}".encode()).hexdigest()
+
+
+def web_subscription(user_id: str, device_id: str) -> str:
+    """A browser's subscription at `WEB_PUSH_HOST`, always the same for the same device."""
+    name = hashlib.sha256(f"{user_id}/{device_id}".encode()).hexdigest()
+    private, auth = web_push_keys(name)
+    point = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    keys = {"auth": _base64url(auth), "p256dh": _base64url(point)}
+    return msgspec.json.encode({"endpoint": f"https://{WEB_PUSH_HOST}/wpush/{name}", "keys": keys}).decode()
+
+
+def web_push_keys(name: str) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
+    """What the browser behind such a subscription keeps: its private key and its secret. Good for fiction only."""
+    secret = hashlib.sha512(f"web push {name}".encode()).digest()
+    return ec.derive_private_key(int.from_bytes(secret[:31], "big") + 1, ec.SECP256R1()), secret[32:48]
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _user(rng: random.Random, number: int) -> UserSnapshot:

@@ -21,7 +21,7 @@ FROM unnest($1::text[]) AS ids (user_id)
 LEFT JOIN users AS u ON u.user_id = ids.user_id
 LEFT JOIN user_versions AS v ON v.user_id = ids.user_id
 LEFT JOIN LATERAL (
-    SELECT json_agg(json_build_array(device_id, platform, token) ORDER BY device_id) AS devices
+    SELECT json_agg(json_build_array(device_id, platform, token, environment, app) ORDER BY device_id) AS devices
     FROM devices
     WHERE devices.user_id = u.user_id
 ) AS d ON true

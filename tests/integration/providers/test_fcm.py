@@ -13,18 +13,27 @@ import pytest
 from pipeline.config import FcmSettings
 from pipeline.providers.base import Outcome
 from pipeline.providers.fcm import Fcm
-from pipeline.providers.fcm_message import PushMessage, device_body, open_body
+from pipeline.providers.fcm_message import PushMessage, device_body, open_body, validation_body
+from pipeline.providers.push_message import PushRequest
 from pipeline.testing.behaviour import Fault
 from pipeline.testing.fcm import PROJECT, FcmSimulator, error_reply
 from pipeline.testing.http_simulator import Reply
 from pipeline.testing.providers import Providers
+from pipeline.users.snapshot import Device
 
 TIMEOUT = 0.3
+
+
+DEVICE = Device("phone", "android", "device-token")
 
 
 def body(notification_id: str = "n1", collapse_key: str | None = "k") -> bytes:
     message = PushMessage(notification_id, "order.shipped", "Tïtle", "<b>", True, collapse_key, 60, 1_800_000_000)
     return device_body(open_body(message), "device-token")
+
+
+def push(notification_id: str = "n1") -> PushRequest:
+    return PushRequest(DEVICE, body(notification_id))
 
 
 def settings(simulated: Providers) -> FcmSettings:
@@ -42,7 +51,7 @@ async def fcm(simulated: Providers) -> AsyncIterator[Fcm]:
 
 
 async def test_a_message_arrives_once_and_one_token_serves_many(fcm: Fcm, simulated: Providers) -> None:
-    results = await asyncio.gather(*(fcm.send(body(f"n{number}")) for number in range(50)))
+    results = await asyncio.gather(*(fcm.send(push(f"n{number}")) for number in range(50)))
     assert {result.outcome for result in results} == {Outcome.ACCEPTED}
     assert len({result.message_id for result in results}) == 50
     assert simulated.fcm.tokens_issued == 1
@@ -53,6 +62,53 @@ async def test_a_message_arrives_once_and_one_token_serves_many(fcm: Fcm, simula
 def test_the_request_is_valid_by_the_published_contract(contracts: Path, collapse_key: str | None) -> None:
     schema = json.loads((contracts / "fcm_send.schema.json").read_text())
     jsonschema_rs.validator_for(schema).validate(json.loads(body(collapse_key=collapse_key)))
+
+
+@pytest.mark.parametrize("expires", [True, False])
+@pytest.mark.parametrize("high", [True, False])
+def test_a_request_of_any_shape_is_valid_by_the_published_contract(contracts: Path, expires: bool, high: bool) -> None:
+    schema = json.loads((contracts / "fcm_send.schema.json").read_text())
+    at = (60, 1_800_000_000) if expires else (None, None)
+    message = PushMessage("n1", "order.shipped", "T", "B", high, None, *at)
+    jsonschema_rs.validator_for(schema).validate(json.loads(device_body(open_body(message), "token")))
+
+
+async def test_a_dry_run_is_valid_by_the_contract_and_sends_nothing(
+    fcm: Fcm, simulated: Providers, contracts: Path
+) -> None:
+    schema = json.loads((contracts / "fcm_send.schema.json").read_text())
+    jsonschema_rs.validator_for(schema).validate(json.loads(validation_body("token")))
+    assert (await fcm.validate("good")).outcome is Outcome.ACCEPTED
+    simulated.fcm.unregister("gone")
+    assert (await fcm.validate("gone")).outcome is Outcome.INVALID_RECIPIENT
+    assert (simulated.fcm.validated, simulated.fcm.received.accepted) == (1, 0)
+
+
+async def test_of_five_hundred_devices_each_fails_or_succeeds_for_itself(simulated: Providers) -> None:
+    fcm = Fcm(settings(simulated), timeout=30)
+    await fcm.start()
+    devices = [Device(f"d{number}", "android", f"token-{number}") for number in range(500)]
+    for number in range(0, 500, 100):
+        simulated.fcm.unregister(f"token-{number}")
+    message = PushMessage("n1", "order.shipped", "T", "B", True, None, None, None)
+    results = await asyncio.gather(*map(fcm.send, fcm.prepare(message, devices)))
+    dead = [request for request, result in enumerate(results) if result.outcome is Outcome.INVALID_RECIPIENT]
+    assert dead == list(range(0, 500, 100))
+    assert sum(result.outcome is Outcome.ACCEPTED for result in results) == 495
+    assert (simulated.fcm.received.accepted, simulated.fcm.received.duplicates) == (495, 0)
+    await fcm.close()
+
+
+async def test_a_rotated_service_account_is_read_when_a_token_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "account.json"
+    async with FcmSimulator() as old, FcmSimulator() as new:
+        old.write_service_account(path)
+        client = Fcm(FcmSettings(base_url=new.base_url, service_account=path), timeout=30)
+        await client.start()
+        assert (await client.send(push())).outcome is not Outcome.ACCEPTED, "the old account is of another project"
+        new.write_service_account(path)
+        assert (await client.send(push())).outcome is Outcome.ACCEPTED
+        await client.close()
 
 
 @pytest.mark.parametrize(
@@ -76,8 +132,8 @@ def test_the_request_is_valid_by_the_published_contract(contracts: Path, collaps
 )
 async def test_each_answer_has_its_outcome(fcm: Fcm, simulated: Providers, reply: Reply, expected: Outcome) -> None:
     simulated.fcm.answer_next(reply)
-    assert (await fcm.send(body())).outcome is expected
-    assert (await fcm.send(body())).outcome is Outcome.ACCEPTED
+    assert (await fcm.send(push())).outcome is expected
+    assert (await fcm.send(push())).outcome is Outcome.ACCEPTED
 
 
 async def test_the_answers_captured_from_the_real_service_are_understood(
@@ -99,20 +155,20 @@ async def test_the_answers_captured_from_the_real_service_are_understood(
     assert set(expected) <= set(captured)
     for name, (status, outcome) in expected.items():
         simulated.fcm.answer_next(Reply(status, captured[name].encode()))
-        assert (await fcm.send(body())).outcome is outcome, name
+        assert (await fcm.send(push())).outcome is outcome, name
 
 
 async def test_throttling_says_how_long(fcm: Fcm, simulated: Providers) -> None:
     simulated.fcm.answer_next(error_reply(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", retry_after=17))
-    result = await fcm.send(body())
+    result = await fcm.send(push())
     assert (result.outcome, result.retry_after) == (Outcome.THROTTLED, 17.0)
 
 
 async def test_a_revoked_access_token_is_renewed_once_without_a_failure(fcm: Fcm, simulated: Providers) -> None:
-    await fcm.send(body("before"))
+    await fcm.send(push("before"))
     await asyncio.sleep(1.05)
     simulated.fcm.revoke_tokens()
-    assert (await fcm.send(body("after"))).outcome is Outcome.ACCEPTED
+    assert (await fcm.send(push("after"))).outcome is Outcome.ACCEPTED
     assert simulated.fcm.tokens_issued == 2
 
 
@@ -124,7 +180,7 @@ async def test_an_account_that_google_refuses_is_our_configuration(simulated: Pr
         path.write_text(json.dumps(account))
         client = Fcm(FcmSettings(base_url=simulated.fcm.base_url, service_account=path), timeout=TIMEOUT)
         await client.start()
-        assert (await client.send(body())).outcome is Outcome.CONFIGURATION
+        assert (await client.send(push())).outcome is Outcome.CONFIGURATION
         await client.close()
 
 
@@ -132,9 +188,9 @@ async def test_an_account_that_google_refuses_is_our_configuration(simulated: Pr
 async def test_a_lost_answer_is_in_doubt_whether_it_was_accepted_or_not(
     fcm: Fcm, simulated: Providers, fault: Fault, accepted: int
 ) -> None:
-    await fcm.send(body("warm"))
+    await fcm.send(push("warm"))
     simulated.fcm.script.then(fault)
-    assert (await fcm.send(body("lost"))).outcome is Outcome.AMBIGUOUS
+    assert (await fcm.send(push("lost"))).outcome is Outcome.AMBIGUOUS
     assert simulated.received()["push"]["lost"] == accepted
 
 
@@ -144,7 +200,7 @@ async def test_a_server_that_is_not_there_is_worth_another_try(simulated: Provid
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         client = Fcm(settings(simulated).model_copy(update={"base_url": url}), timeout=TIMEOUT)
         await client.start()
-        assert (await client.send(body())).outcome is Outcome.TRANSIENT
+        assert (await client.send(push())).outcome is Outcome.TRANSIENT
         await client.close()
 
 
@@ -161,7 +217,7 @@ async def test_a_server_that_is_not_there_is_worth_another_try(simulated: Provid
     ],
 )
 async def test_the_simulator_refuses_what_fcm_would(fcm: Fcm, simulated: Providers, broken: dict[str, object]) -> None:
-    assert (await fcm.send(json.dumps({"message": broken}).encode())).outcome is Outcome.PERMANENT
+    assert (await fcm.send(PushRequest(DEVICE, json.dumps({"message": broken}).encode()))).outcome is Outcome.PERMANENT
     assert simulated.fcm.received.accepted == 0
 
 

@@ -16,9 +16,10 @@ from pipeline.channels.mime import MailContent, build_mail, parse_sender
 from pipeline.config import PREFIX, Settings
 from pipeline.providers.base import Outcome
 from pipeline.providers.fcm import Fcm
-from pipeline.providers.fcm_message import PushMessage, device_body, open_body
+from pipeline.providers.push_message import PushMessage
 from pipeline.providers.smtp import Mail, Smtp
 from pipeline.testing.control import CONTROL_VARIABLE
+from pipeline.users.snapshot import Device
 
 
 @pytest.fixture
@@ -48,8 +49,9 @@ async def test_the_printed_environment_is_all_that_a_pipeline_needs(environment:
     content = MailContent("ada@example.com", "Grüße", "Text", "<p>HTML</p>", "n2", 1_771_840_800.0)
     smtp, fcm = Smtp(settings.smtp, timeout=5), Fcm(settings.fcm, timeout=5)
     await fcm.start()
-    push = open_body(PushMessage("n1", "order.shipped", "Title", "Body", True, None, None, None))
-    assert (await fcm.send(device_body(push, "device"))).outcome is Outcome.ACCEPTED
+    message = PushMessage("n1", "order.shipped", "Title", "Body", True, None, None, None)
+    (push,) = fcm.prepare(message, [Device("phone", "android", "token")])
+    assert (await fcm.send(push)).outcome is Outcome.ACCEPTED
     mail = Mail(sender.address, content.recipient, build_mail(sender, content))
     assert (await smtp.send(mail)).outcome is Outcome.ACCEPTED
 
@@ -66,7 +68,7 @@ async def test_the_printed_environment_is_all_that_a_pipeline_needs(environment:
         change = {"channel": "push", "behaviour": {"faults": {"unavailable": 1.0}}}
         async with session.post(f"{control}/_control/behaviour", json=change) as response:
             assert response.status == 200
-        assert (await fcm.send(device_body(push, "device"))).outcome is Outcome.TRANSIENT
+        assert (await fcm.send(push)).outcome is Outcome.TRANSIENT
         for wrong in ({"behaviour": {"typo": 1}}, {"behaviour": {}, "channel": "in_app"}):
             async with session.post(f"{control}/_control/behaviour", json=wrong) as response:
                 assert response.status == 400

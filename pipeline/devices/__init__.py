@@ -1,0 +1,1 @@
+"""Upkeep of the device registry beside what sending tells it."""
