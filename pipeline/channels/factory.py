@@ -17,7 +17,7 @@ from pipeline.config import Settings
 from pipeline.events.vocabulary import Channel
 from pipeline.observability.metrics import Metrics
 from pipeline.providers.fcm import Fcm
-from pipeline.providers.smtp import Smtp
+from pipeline.providers.mailers import open_mailer
 from pipeline.providers.twilio import Twilio
 from pipeline.templates.store import TemplateStore
 
@@ -61,7 +61,7 @@ def _open_push(settings: Settings, renderer: Renderer, stores: Stores) -> Channe
 
 
 def _open_email(settings: Settings, renderer: Renderer, stores: Stores) -> ChannelSender:
-    provider = Smtp(settings.providers.smtp, timeout=settings.delivery.provider_timeout)
+    provider = open_mailer(settings.email.provider, settings.providers, timeout=settings.delivery.provider_timeout)
     url = settings.http.public_url
     return EmailSender(renderer, provider, stores.suppressions, settings.email, public_url=url)
 

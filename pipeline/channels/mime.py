@@ -23,9 +23,10 @@ _PART = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: {}
 
 
 class Sender(NamedTuple):
-    """Who a stream's mail is from: `address` for the envelope, `header` for the reader, `domain` for Message-IDs."""
+    """Who a stream's mail is from: `header` is `name` and `address` for the reader, `domain` goes into Message-IDs."""
 
     address: str
+    name: str
     header: str
     domain: str
 
@@ -37,7 +38,6 @@ class MailContent(NamedTuple):
     subject: str
     text: str
     html: str
-    notification_id: str
     sent_at: float
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -48,25 +48,20 @@ def parse_sender(text: str) -> Sender | None:
     address = email_address(raw)
     if address is None:
         return None
-    return Sender(address, formataddr((name, address), "utf-8"), address.rpartition("@")[2])
+    return Sender(address, name, formataddr((name, address), "utf-8"), address.rpartition("@")[2])
 
 
 def build_mail(sender: Sender, content: MailContent) -> bytes:
     """The complete message: text and HTML as alternatives, all lines ASCII and ending in CRLF.
 
-    The Message-ID is made of the notification's id, so that a repeated mail is recognisably the same one.
-
     Raises:
-        ValueError: a header line would be longer than `MAX_LINE`.
+        ValueError: a header line would be longer than `MAX_LINE`, or contain a line break that is no folding.
     """
-    notification_id = one_line(content.notification_id)
     headers = (
         ("From", sender.header),
         ("To", content.recipient),
         ("Subject", encode_subject(content.subject)),
         ("Date", _date(int(content.sent_at))),
-        ("Message-ID", f"<{notification_id}@{sender.domain}>"),
-        ("X-Notification-ID", notification_id),
         *content.headers,
     )
     return b"".join(
@@ -122,8 +117,10 @@ def _encoded_words(text: str) -> list[str]:
 
 
 def _header_line(name: str, value: str) -> str:
-    """Folding is the only line break that may be in `value`: everything that comes from data went through `one_line`."""
+    """Folding is the only line break that may be in `value`: what comes from data went through `one_line` before."""
     line = f"{name}: {value}\r\n"
+    if not value.replace("\r\n ", "").isprintable():
+        raise ValueError(f"the {name} header would contain a control character")
     if max(map(len, line.split("\r\n"))) > MAX_LINE:
         raise ValueError(f"the {name} header would be longer than {MAX_LINE} bytes")
     return line

@@ -20,6 +20,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from pipeline.config.email import EmailSettings
 from pipeline.config.providers import (
     FcmSettings,
     ProviderSettings,
@@ -29,7 +30,6 @@ from pipeline.config.providers import (
 from pipeline.config.sections import (
     CatalogueSettings,
     DeliverySettings,
-    EmailSettings,
     HttpSettings,
     KafkaSettings,
     LogSettings,

@@ -72,16 +72,6 @@ class DeliverySettings(Section):
     retention: Seconds = Field(172_800, description="How long a finished notification is remembered.")
 
 
-class EmailSettings(Section):
-    """Senders and links of e-mail."""
-
-    from_transactional: str = Field("Notifications <notify@mail.example.com>", description="Transactional sender.")
-    from_marketing: str = Field("News <news@news.example.com>", description="Marketing sender, its own domain.")
-    unsubscribe_secret: SecretStr = Field(
-        SecretStr(""), description="Signs unsubscribe links; needed to send marketing mail."
-    )
-
-
 class CatalogueSettings(Section):
     """Where the event catalogue and the templates are."""
 

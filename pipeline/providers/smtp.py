@@ -12,6 +12,7 @@ import aiosmtplib
 from pipeline.config import SmtpSettings
 from pipeline.errors import ConfigurationError
 from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.mail import MailMessage
 from pipeline.providers.smtp_table import NAME, classify
 
 log = logging.getLogger(__name__)
@@ -20,14 +21,6 @@ CLOSING = 421
 """The relay closes the connection after this reply; an idle one may just have been open for too long."""
 
 _START_TLS: dict[str, bool | None] = {"auto": None, "require": True, "never": False}
-
-
-class Mail(NamedTuple):
-    """A mail ready to send: envelope addresses and the complete message, lines ending in CRLF, all ASCII."""
-
-    sender: str
-    recipient: str
-    content: bytes
 
 
 class Relay(NamedTuple):
@@ -40,6 +33,8 @@ class Relay(NamedTuple):
 
 class Smtp:
     """A client for one relay."""
+
+    name = NAME
 
     def __init__(self, settings: SmtpSettings, *, timeout: float, tls: ssl.SSLContext | None = None) -> None:
         """`timeout` in seconds, for each reply. `tls` None: the system's trusted authorities.
@@ -54,18 +49,32 @@ class Smtp:
         self._slots = asyncio.Semaphore(settings.connections)
         self._idle: list[aiosmtplib.SMTP] = []
 
+    async def start(self) -> None:
+        """Connections are opened when they are first needed."""
+
     async def close(self) -> None:
         """Take leave of the relay on every idle connection."""
         idle, self._idle = self._idle, []
         await asyncio.gather(*(_quit(connection) for connection in idle))
 
-    async def send(self, mail: Mail) -> SendResult:
+    async def send(self, mail: MailMessage) -> SendResult:
         """Send one mail. Never raises for what the network or the relay does."""
         async with self._slots:
             while (connection := self._take_idle()) is not None:
                 if result := await self._send_on(connection, mail, fresh=False):
                     return result
             return await self._send_on_new(mail)
+
+    async def check(self) -> SendResult:
+        """See `pipeline.providers.mail.MailProvider.check`: connects, encrypts, logs in, and leaves."""
+        connection = self._open()
+        try:
+            await connection.connect()
+        except (aiosmtplib.SMTPException, OSError) as error:
+            connection.close()
+            return _no_connection(error)
+        await _quit(connection)
+        return SendResult(outcome=Outcome.ACCEPTED, provider=NAME)
 
     def _take_idle(self) -> aiosmtplib.SMTP | None:
         while self._idle:
@@ -74,7 +83,7 @@ class Smtp:
                 return connection
         return None
 
-    async def _send_on_new(self, mail: Mail) -> SendResult:
+    async def _send_on_new(self, mail: MailMessage) -> SendResult:
         connection = self._open()
         try:
             await connection.connect()
@@ -98,7 +107,7 @@ class Smtp:
             timeout=self._timeout,
         )
 
-    async def _send_on(self, connection: aiosmtplib.SMTP, mail: Mail, *, fresh: bool) -> SendResult | None:
+    async def _send_on(self, connection: aiosmtplib.SMTP, mail: MailMessage, *, fresh: bool) -> SendResult | None:
         """One transaction. None: the connection was gone before the mail's content was, so another may be tried."""
         try:
             await connection.mail(mail.sender, encoding="ascii")
