@@ -72,7 +72,7 @@ def _type(annotation: object) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{word}`" for word in get_args(annotation))
     if get_origin(annotation) is dict:
-        return "map of texts"
+        return "map of texts" if get_args(annotation)[1] is str else "map of sections"
     optional = [kind for kind in get_args(annotation) if kind is not type(None)]
     if optional:
         return f"{_type(optional[0])}, or none"

@@ -20,16 +20,19 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from pipeline.config.email import EmailSettings
 from pipeline.config.providers import (
     FcmSettings,
+    MailgunSettings,
     ProviderSettings,
+    SendGridSettings,
+    SesSettings,
     SmtpSettings,
     TwilioSettings,
 )
 from pipeline.config.sections import (
     CatalogueSettings,
     DeliverySettings,
+    EmailSettings,
     HttpSettings,
     KafkaSettings,
     LogSettings,
@@ -37,6 +40,7 @@ from pipeline.config.sections import (
     RedisSettings,
     RouterSettings,
 )
+from pipeline.config.warm_up import WarmUpSettings
 from pipeline.errors import ConfigurationError
 
 PREFIX = "PIPELINE_"
@@ -48,13 +52,17 @@ __all__ = [
     "HttpSettings",
     "KafkaSettings",
     "LogSettings",
+    "MailgunSettings",
     "PostgresSettings",
     "ProviderSettings",
     "RedisSettings",
     "RouterSettings",
+    "SendGridSettings",
+    "SesSettings",
     "Settings",
     "SmtpSettings",
     "TwilioSettings",
+    "WarmUpSettings",
 ]
 
 

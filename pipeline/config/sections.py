@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from pipeline.config.base import Seconds, Section
+from pipeline.config.warm_up import WarmUpSettings
 
 
 class KafkaSettings(Section):
@@ -70,6 +71,26 @@ class DeliverySettings(Section):
     commit_interval: Seconds = Field(0.2, description="How often offsets are committed.")
     drain_timeout: Seconds = Field(15, description="How long a stop or a revocation waits for what is in flight.")
     retention: Seconds = Field(172_800, description="How long a finished notification is remembered.")
+
+
+class EmailSettings(Section):
+    """Senders and links of e-mail."""
+
+    from_transactional: str = Field("Notifications <notify@mail.example.com>", description="Transactional sender.")
+    from_marketing: str = Field("News <news@news.example.com>", description="Marketing sender, its own domain.")
+    unsubscribe_secret: SecretStr = Field(
+        SecretStr(""), description="Signs unsubscribe links; needed to send marketing mail."
+    )
+    provider: Literal["smtp", "ses", "sendgrid", "mailgun"] = Field("smtp", description="Which account sends it.")
+    feedback_sender: str = Field(
+        "notifications",
+        pattern=r"^[A-Za-z0-9-]{5,15}$",
+        description="Last field of `Feedback-ID`: by it mailbox providers count complaints. Never change it.",
+    )
+    warm_up: dict[str, WarmUpSettings] = Field(
+        default_factory=dict,
+        description="Sending pools (`transactional`, `marketing`) whose addresses are new, and how they are warmed up.",
+    )
 
 
 class CatalogueSettings(Section):

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 from pipeline.config import ProviderSettings
-from pipeline.providers import smtp_table
+from pipeline.providers import mailgun, sendgrid, ses_table, smtp_table
 from pipeline.providers.mail import MailProvider
+from pipeline.providers.mailgun import Mailgun
+from pipeline.providers.sendgrid import SendGrid
+from pipeline.providers.ses import Ses
 from pipeline.providers.smtp import Smtp
 
 OpenMailer = Callable[[ProviderSettings, float], MailProvider]
@@ -12,6 +15,9 @@ OpenMailer = Callable[[ProviderSettings, float], MailProvider]
 
 MAILERS: dict[str, OpenMailer] = {
     smtp_table.NAME: lambda settings, timeout: Smtp(settings.smtp, timeout=timeout),
+    ses_table.NAME: lambda settings, timeout: Ses(settings.ses, timeout=timeout),
+    sendgrid.NAME: lambda settings, timeout: SendGrid(settings.sendgrid, timeout=timeout),
+    mailgun.NAME: lambda settings, timeout: Mailgun(settings.mailgun, timeout=timeout),
 }
 
 

@@ -33,9 +33,9 @@ _AT_CONTENT = {
 class SmtpSimulator:
     """A relay on a free local port. Use as an async context manager, or `start` and `close` it."""
 
-    def __init__(self, script: Script | None = None, *, keep: int = KEPT_MAILS) -> None:
+    def __init__(self, script: Script | None = None, *, keep: int = KEPT_MAILS, also: Received | None = None) -> None:
         self.script = script or Script()
-        self.received = Received()
+        self.received = Received(also=also)
         self.base_url = ""
         self.mails: deque[bytes] = deque(maxlen=keep)
         """The latest `keep` accepted messages, complete."""
@@ -103,16 +103,16 @@ class SmtpSimulator:
         else:
             self.received.accept(headers["x-notification-id"], envelope.rcpt_tos[0])
             self.mails.append(content)
-        if fault is Fault.NO_ANSWER:
-            await self._keep_silent()
+        if fault in {Fault.NO_ANSWER, Fault.LATE}:
+            await self._keep_silent(SILENCE if fault is Fault.NO_ANSWER else self.script.behaviour.late_after)
         elif fault in {Fault.RESET_BEFORE, Fault.RESET_AFTER} and isinstance(server.transport, asyncio.Transport):
             server.transport.abort()
         refusal = _AT_CONTENT.get(fault) if fault else None
         return refusal or f"250 2.0.0 Ok: queued as {self.received.accepted:08X}"
 
-    async def _keep_silent(self) -> None:
+    async def _keep_silent(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._closing.wait(), SILENCE)
+            await asyncio.wait_for(self._closing.wait(), seconds)
         except TimeoutError:
             return
 
