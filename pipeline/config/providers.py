@@ -20,7 +20,10 @@ class SmtpSettings(Section):
     """A mail relay."""
 
     base_url: str = Field("smtp://localhost:25", description="smtp://host:port, or smtps:// for implicit TLS.")
-    starttls: Literal["auto", "require", "never"] = Field("auto", description="STARTTLS on smtp://.")
+    starttls: Literal["auto", "require", "never"] = Field(
+        "auto", description="STARTTLS on smtp://: where the relay offers it, and always before a password is sent."
+    )
+    ca_file: Path | None = Field(None, description="Certificate authorities of the relay; none: the system's.")
     username: str = Field("", description="Empty: no authentication.")
     password: SecretStr = Field(SecretStr(""), description="Password of `username`.")
     connections: int = Field(20, ge=1, description="Connections kept open.")
