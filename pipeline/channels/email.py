@@ -13,16 +13,19 @@ from pipeline.channels.mime import MailContent, Sender, build_mail, parse_sender
 from pipeline.channels.ports import Suppressions
 from pipeline.channels.rendering import Renderer, one_line
 from pipeline.channels.unsubscribe import Unsubscribe, sign
+from pipeline.channels.warm_up import WarmUp
 from pipeline.config import EmailSettings
 from pipeline.errors import ConfigurationError
 from pipeline.events.records import Dispatch
-from pipeline.events.vocabulary import Channel, Reason
-from pipeline.providers.base import SendResult
+from pipeline.events.vocabulary import Channel, Priority, Reason
+from pipeline.providers.base import Outcome, SendResult
 from pipeline.providers.mail import MailMessage, MailProvider
 from pipeline.users.snapshot import EVERY, UserSnapshot
 
 MAX_MAIL = 10 * 1024 * 1024
 """Bytes of a complete mail that every provider takes: SMTP relays by convention, SES 40 MB, SendGrid 30, Mailgun 25."""
+
+_MAY_HAVE_GONE_OUT = frozenset({Outcome.ACCEPTED, Outcome.AMBIGUOUS})
 
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
@@ -48,6 +51,7 @@ class EmailSender:
         settings: EmailSettings,
         *,
         public_url: str,
+        warm_up: WarmUp | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Read the senders.
@@ -58,6 +62,7 @@ class EmailSender:
         self._renderer = renderer
         self._provider = provider
         self._suppressions = suppressions
+        self._warm_up = warm_up
         self._senders = {
             Stream.TRANSACTIONAL: _sender("email.from_transactional", settings.from_transactional),
             Stream.MARKETING: _sender("email.from_marketing", settings.from_marketing),
@@ -85,9 +90,19 @@ class EmailSender:
         rendered = self._renderer.render(dispatch, user, {"unsubscribe_url": link} if link else None)
         return [Part(key="", payload=EmailPart(user.email, self._mail(dispatch, recipient, link, rendered)))]
 
-    async def send(self, dispatch: Dispatch, part: Part) -> SendResult:  # noqa: ARG002 - as the port has it
+    async def send(self, dispatch: Dispatch, part: Part) -> SendResult:
+        """Send, through the pool that IP warm-up says. See `pipeline.channels.base.ChannelSender.send`."""
         assert isinstance(part.payload, EmailPart)
-        return await self._provider.send(part.payload.mail)
+        mail = part.payload.mail
+        if self._warm_up is None:
+            return await self._provider.send(mail)
+        admission = await self._warm_up.admit(mail.pool, urgent=dispatch.priority is Priority.CRITICAL)
+        if isinstance(admission, SendResult):
+            return admission
+        result = await self._provider.send(mail._replace(pool=admission.pool))
+        if result.outcome not in _MAY_HAVE_GONE_OUT:
+            await self._warm_up.give_back(admission)
+        return result
 
     async def prune(self, dispatch: Dispatch, part: Part, result: SendResult) -> None:  # noqa: ARG002 - dito
         """Suppress the address: the relay says that there is no such mailbox."""

@@ -13,6 +13,7 @@ from pipeline.channels.ports import DeviceRegistry, Inbox, Suppressions
 from pipeline.channels.push import PushSender
 from pipeline.channels.rendering import Renderer
 from pipeline.channels.sms import SmsSender
+from pipeline.channels.warm_up import WarmUp
 from pipeline.config import Settings
 from pipeline.events.vocabulary import Channel
 from pipeline.observability.metrics import Metrics
@@ -62,8 +63,9 @@ def _open_push(settings: Settings, renderer: Renderer, stores: Stores) -> Channe
 
 def _open_email(settings: Settings, renderer: Renderer, stores: Stores) -> ChannelSender:
     provider = open_mailer(settings.email.provider, settings.providers, timeout=settings.delivery.provider_timeout)
-    url = settings.http.public_url
-    return EmailSender(renderer, provider, stores.suppressions, settings.email, public_url=url)
+    url, schedules = settings.http.public_url, settings.email.warm_up
+    warm_up = WarmUp(stores.redis, schedules) if schedules else None
+    return EmailSender(renderer, provider, stores.suppressions, settings.email, public_url=url, warm_up=warm_up)
 
 
 def _open_sms(settings: Settings, renderer: Renderer, stores: Stores) -> ChannelSender:
