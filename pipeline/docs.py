@@ -81,7 +81,8 @@ def _type(annotation: object) -> str:
     if get_origin(annotation) is Annotated:
         return _type(get_args(annotation)[0])
     if get_origin(annotation) is dict:
-        return f"map of {_type(get_args(annotation)[1])}s"
+        kind = get_args(annotation)[1]
+        return "map of sections" if isinstance(kind, type) and issubclass(kind, BaseModel) else f"map of {_type(kind)}s"
     if get_origin(annotation) is tuple:
         return f"list of {_type(get_args(annotation)[0])}s"
     optional = [kind for kind in get_args(annotation) if kind is not type(None)]

@@ -30,6 +30,9 @@ def _compiles(text: str) -> str:
 
 
 Slug = Annotated[str, Field(pattern=_SLUG)]
+TemplateName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*(@[0-9]+)?$")]
+"""With ``@2``: that version and no other."""
+
 Duration = Annotated[int, BeforeValidator(_seconds)]
 Scalar = bool | int | float | str | None
 
@@ -75,8 +78,8 @@ class TypeDocument(_Document):
     escalate: list[EscalationDocument] = []
     channels: list[Channel] = []
     only_channels: list[Channel] | None = None
-    template: Slug = "generic"
-    templates: dict[Channel, Slug] = {}
+    template: TemplateName = "generic"
+    templates: dict[Channel, TemplateName] = {}
     json_schema: dict[str, object] | None = Field(None, alias="schema")
     schema_file: Path | None = None
     caps: list[CapDocument] = []

@@ -1,41 +1,40 @@
-"""E-mail: one part, through an SMTP relay."""
+"""E-mail: one part, through any mail provider."""
 
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from pipeline.catalogue.model import Stream
 from pipeline.channels.addresses import email_address
 from pipeline.channels.base import Part, Refused
+from pipeline.channels.mail_headers import mail_headers
 from pipeline.channels.mime import MailContent, Sender, build_mail, parse_sender
 from pipeline.channels.ports import Suppressions
-from pipeline.channels.rendering import Renderer
+from pipeline.channels.rendering import Renderer, one_line
 from pipeline.channels.unsubscribe import Unsubscribe, sign
+from pipeline.channels.warm_up import WarmUp
 from pipeline.config import EmailSettings
 from pipeline.errors import ConfigurationError
 from pipeline.events.records import Dispatch
-from pipeline.events.vocabulary import Channel, Reason
-from pipeline.providers.base import SendResult
-from pipeline.providers.smtp import Mail
+from pipeline.events.vocabulary import Channel, Priority, Reason
+from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.mail import MailMessage, MailProvider
 from pipeline.users.snapshot import EVERY, UserSnapshot
 
+MAX_MAIL = 10 * 1024 * 1024
+"""Bytes of a complete mail that every provider takes: SMTP relays by convention, SES 40 MB, SendGrid 30, Mailgun 25."""
+
+_MAY_HAVE_GONE_OUT = frozenset({Outcome.ACCEPTED, Outcome.AMBIGUOUS})
+
 _EMPTY_LINES = re.compile(r"\n{3,}")
-
-
-class MailProvider(Protocol):
-    """What this channel needs of `pipeline.providers.smtp.Smtp`."""
-
-    async def close(self) -> None: ...
-
-    async def send(self, mail: Mail) -> SendResult: ...
 
 
 class EmailPart(NamedTuple):
     """A part's payload. `address` is as the user's profile has it."""
 
     address: str
-    mail: Mail
+    mail: MailMessage
 
 
 class EmailSender:
@@ -52,6 +51,7 @@ class EmailSender:
         settings: EmailSettings,
         *,
         public_url: str,
+        warm_up: WarmUp | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Read the senders.
@@ -62,16 +62,18 @@ class EmailSender:
         self._renderer = renderer
         self._provider = provider
         self._suppressions = suppressions
+        self._warm_up = warm_up
         self._senders = {
             Stream.TRANSACTIONAL: _sender("email.from_transactional", settings.from_transactional),
             Stream.MARKETING: _sender("email.from_marketing", settings.from_marketing),
         }
         self._secret = settings.unsubscribe_secret.get_secret_value().encode()
+        self._feedback_sender = settings.feedback_sender
         self._unsubscribe_base = public_url.rstrip("/") + "/u/"
         self._clock = clock
 
     async def start(self) -> None:
-        """Connections are opened when they are first needed."""
+        await self._provider.start()
 
     async def close(self) -> None:
         await self._provider.close()
@@ -86,26 +88,56 @@ class EmailSender:
         if marketing and not link:
             raise Refused(Reason.PROVIDER_CONFIGURATION, "email.unsubscribe_secret is not set: marketing mail needs it")
         rendered = self._renderer.render(dispatch, user, {"unsubscribe_url": link} if link else None)
-        sender = self._senders[Stream.MARKETING if marketing else Stream.TRANSACTIONAL]
-        content = MailContent(
-            recipient=recipient,
-            subject=rendered["subject"],
-            text=_EMPTY_LINES.sub("\n\n", rendered["text"]).strip(),
-            html=rendered["html"],
-            notification_id=dispatch.notification_id,
-            sent_at=self._clock(),
-            headers=_unsubscribe_headers(link, one_click=marketing),
-        )
-        return [Part(key="", payload=EmailPart(user.email, _mail(sender, content)))]
+        return [Part(key="", payload=EmailPart(user.email, self._mail(dispatch, recipient, link, rendered)))]
 
-    async def send(self, dispatch: Dispatch, part: Part) -> SendResult:  # noqa: ARG002 - as the port has it
+    async def send(self, dispatch: Dispatch, part: Part) -> SendResult:
+        """Send, through the pool that IP warm-up says. See `pipeline.channels.base.ChannelSender.send`."""
         assert isinstance(part.payload, EmailPart)
-        return await self._provider.send(part.payload.mail)
+        mail = part.payload.mail
+        if self._warm_up is None:
+            return await self._provider.send(mail)
+        admission = await self._warm_up.admit(mail.pool, urgent=dispatch.priority is Priority.CRITICAL)
+        if isinstance(admission, SendResult):
+            return admission
+        result = await self._provider.send(mail._replace(pool=admission.pool))
+        if result.outcome not in _MAY_HAVE_GONE_OUT:
+            await self._warm_up.give_back(admission)
+        return result
 
     async def prune(self, dispatch: Dispatch, part: Part, result: SendResult) -> None:  # noqa: ARG002 - dito
         """Suppress the address: the relay says that there is no such mailbox."""
         assert isinstance(part.payload, EmailPart)
         await self._suppressions.add(Channel.EMAIL, dispatch.event.recipient_id, part.payload.address, EVERY, "bounce")
+
+    def _mail(self, dispatch: Dispatch, recipient: str, link: str, rendered: dict[str, str]) -> MailMessage:
+        sender = self._senders[Stream.MARKETING if dispatch.stream == Stream.MARKETING else Stream.TRANSACTIONAL]
+        subject = one_line(rendered["subject"])
+        if not subject:
+            raise Refused(Reason.TEMPLATE_ERROR, f"template {dispatch.template!r} makes an empty subject")
+        text = _EMPTY_LINES.sub("\n\n", rendered["text"]).strip()
+        headers = mail_headers(
+            notification_id=dispatch.notification_id,
+            sender_domain=sender.domain,
+            category=dispatch.category,
+            stream=dispatch.stream,
+            feedback_sender=self._feedback_sender,
+            unsubscribe=link,
+        )
+        content = MailContent(recipient, subject, text, rendered["html"], self._clock(), headers)
+        return MailMessage(
+            sender=sender.address,
+            sender_name=sender.name,
+            recipient=recipient,
+            subject=subject,
+            text=text,
+            html=rendered["html"],
+            headers=headers,
+            notification_id=dispatch.notification_id,
+            category=dispatch.category,
+            stream=dispatch.stream,
+            pool=dispatch.stream,
+            content=_mime(sender, content),
+        )
 
     def _unsubscribe_link(self, dispatch: Dispatch) -> str:
         if not self._secret:
@@ -120,16 +152,15 @@ def _sender(name: str, text: str) -> Sender:
     raise ConfigurationError(f"{name} {text!r} has no usable address: write Name <name@example.com>")
 
 
-def _unsubscribe_headers(link: str, *, one_click: bool) -> tuple[tuple[str, str], ...]:
-    """RFC 2369, and for marketing RFC 8058, which Gmail and Yahoo demand of bulk senders."""
-    if not link:
-        return ()
-    header = ("List-Unsubscribe", f"<{link}>")
-    return (header, ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")) if one_click else (header,)
+def _mime(sender: Sender, content: MailContent) -> bytes:
+    mail = _build(sender, content)
+    if len(mail) > MAX_MAIL:
+        raise Refused(Reason.TOO_LARGE, f"the mail takes {len(mail):,} bytes, {MAX_MAIL:,} are allowed")
+    return mail
 
 
-def _mail(sender: Sender, content: MailContent) -> Mail:
+def _build(sender: Sender, content: MailContent) -> bytes:
     try:
-        return Mail(sender.address, content.recipient, build_mail(sender, content))
+        return build_mail(sender, content)
     except ValueError as error:
         raise Refused(Reason.TOO_LARGE, str(error)) from error

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from pipeline.channels import in_app
 from pipeline.channels.base import ChannelSender
 from pipeline.channels.chain import ChainSender, ChannelAccount, LimitsOf, Times
-from pipeline.channels.email import EmailSender, MailProvider
+from pipeline.channels.email import EmailSender
 from pipeline.channels.in_app import InAppSender, RedisBroadcast
 from pipeline.channels.measured import MeasuredSender
 from pipeline.channels.ports import DeviceRegistry, Inbox, Suppressions
@@ -20,6 +20,7 @@ from pipeline.channels.push_routes import PushRoutes, is_for_apns, is_for_webpus
 from pipeline.channels.rendering import Renderer
 from pipeline.channels.sms import SmsProvider, SmsSender
 from pipeline.channels.sms_limits import sms_limits
+from pipeline.channels.warm_up import WarmUp
 from pipeline.config import AccountSettings, Settings
 from pipeline.errors import ConfigurationError
 from pipeline.events.vocabulary import Channel
@@ -31,8 +32,9 @@ from pipeline.providers.breaker import Breaker, BreakerPolicy
 from pipeline.providers.fcm import Fcm
 from pipeline.providers.http import CONNECT_TIMEOUT
 from pipeline.providers.limits import Limit, Limits, limit_key
+from pipeline.providers.mail import MailProvider
+from pipeline.providers.mailers import MAILERS
 from pipeline.providers.slots import Slots
-from pipeline.providers.smtp import Smtp
 from pipeline.providers.twilio import Twilio
 from pipeline.providers.webpush import WebPush
 from pipeline.templates.store import TemplateStore
@@ -81,7 +83,14 @@ def _email(make: Callable[[Settings, float], MailProvider]) -> Open:
         stores.suppressions,
         s.email,
         public_url=s.http.public_url,
+        warm_up=WarmUp(stores.redis, s.email.warm_up) if s.email.warm_up else None,
     )
+
+
+def _mailer(name: str) -> Offer:
+    """SMTP alone takes only so many mails at once: one for each connection."""
+    places = (lambda s: s.providers.smtp.connections) if name == smtp_table.NAME else None
+    return Offer(open=_email(lambda s, timeout: MAILERS[name](s.providers, timeout)), places=places)
 
 
 def _sms(make: Callable[[Settings, float], SmsProvider], sender: Callable[[Settings], str]) -> Open:
@@ -114,12 +123,7 @@ OFFERS: Mapping[Channel, Mapping[str, Offer]] = {
             reaches=lambda device, _: is_for_webpush(device),
         ),
     },
-    Channel.EMAIL: {
-        smtp_table.NAME: Offer(
-            open=_email(lambda s, timeout: Smtp(s.providers.smtp, timeout=timeout)),
-            places=lambda s: s.providers.smtp.connections,
-        ),
-    },
+    Channel.EMAIL: {name: _mailer(name) for name in MAILERS},
     Channel.SMS: {
         twilio.NAME: Offer(
             open=_sms(

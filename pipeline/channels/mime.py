@@ -14,7 +14,8 @@ MAX_LINE = 998
 """Bytes of a header line, without CRLF (RFC 5322, section 2.1.1)."""
 
 _BOUNDARY = "=_alternative"
-"""Neither encoding below can produce it: quoted-printable writes ``=3D`` for ``=``, base64 has no ``_``."""
+"""No part holds it: quoted-printable writes ``=3D`` for ``=``, base64 has no ``_``, and 7bit is not used then."""
+_BOUNDARY_LINE = f"--{_BOUNDARY}".encode()
 
 _WORD_BYTES = 42
 """UTF-8 bytes of one encoded word: 56 in base64, 68 with its frame (RFC 2047 allows 75)."""
@@ -23,9 +24,10 @@ _PART = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: {}
 
 
 class Sender(NamedTuple):
-    """Who a stream's mail is from: `address` for the envelope, `header` for the reader, `domain` for Message-IDs."""
+    """Who a stream's mail is from: `header` is `name` and `address` for the reader, `domain` goes into Message-IDs."""
 
     address: str
+    name: str
     header: str
     domain: str
 
@@ -37,7 +39,6 @@ class MailContent(NamedTuple):
     subject: str
     text: str
     html: str
-    notification_id: str
     sent_at: float
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -48,30 +49,25 @@ def parse_sender(text: str) -> Sender | None:
     address = email_address(raw)
     if address is None:
         return None
-    return Sender(address, formataddr((name, address), "utf-8"), address.rpartition("@")[2])
+    return Sender(address, name, formataddr((name, address), "utf-8"), address.rpartition("@")[2])
 
 
 def build_mail(sender: Sender, content: MailContent) -> bytes:
     """The complete message: text and HTML as alternatives, all lines ASCII and ending in CRLF.
 
-    The Message-ID is made of the notification's id, so that a repeated mail is recognisably the same one.
-
     Raises:
-        ValueError: a header line would be longer than `MAX_LINE`.
+        ValueError: a header line would be longer than `MAX_LINE`, or contain a line break that is no folding.
     """
-    notification_id = one_line(content.notification_id)
     headers = (
         ("From", sender.header),
         ("To", content.recipient),
         ("Subject", encode_subject(content.subject)),
         ("Date", _date(int(content.sent_at))),
-        ("Message-ID", f"<{notification_id}@{sender.domain}>"),
-        ("X-Notification-ID", notification_id),
         *content.headers,
     )
     return b"".join(
         (
-            "".join(_header_line(name, value) for name, value in headers).encode("ascii"),
+            _header(headers),
             _OPENING,
             _encode_part("plain", content.text),
             _BETWEEN,
@@ -121,12 +117,27 @@ def _encoded_words(text: str) -> list[str]:
     return [f"=?utf-8?B?{base64.b64encode(chunk).decode()}?=" for chunk in chunks]
 
 
-def _header_line(name: str, value: str) -> str:
-    """Folding is the only line break that may be in `value`: everything that comes from data went through `one_line`."""
-    line = f"{name}: {value}\r\n"
-    if max(map(len, line.split("\r\n"))) > MAX_LINE:
-        raise ValueError(f"the {name} header would be longer than {MAX_LINE} bytes")
-    return line
+def _header(lines: tuple[tuple[str, str], ...]) -> bytes:
+    """All header lines. What comes from data went through `one_line` before, so folding is the only line break."""
+    header = "".join([f"{name}: {value}\r\n" for name, value in lines])
+    unfolded = header.replace("\r\n ", "")
+    if unfolded.count("\r\n") != len(lines) or not unfolded.replace("\r\n", "").isprintable():
+        raise ValueError("a header line would contain a line break or a control character")
+    encoded = header.encode("ascii")
+    if not has_short_lines(encoded):
+        raise ValueError(f"a header line would be longer than {MAX_LINE} bytes")
+    return encoded
+
+
+def has_short_lines(text: bytes) -> bool:
+    """Whether no line is longer than `MAX_LINE`. Looks at one line break in each stretch of that length."""
+    start = 0
+    while len(text) - start > MAX_LINE:
+        end = text.rfind(b"\r\n", start, start + MAX_LINE + 2)
+        if end < 0:
+            return False
+        start = end + 2
+    return True
 
 
 @lru_cache(maxsize=4)
@@ -135,9 +146,18 @@ def _date(second: int) -> str:
 
 
 def _encode_part(subtype: str, text: str) -> bytes:
-    """Quoted-printable; base64 where most characters are not ASCII and it is shorter and as readable."""
+    """As it is where it is plain ASCII in short lines, which costs next to nothing; else quoted-printable; base64
+    where most characters are not ASCII, since it is shorter then, and as readable.
+    """
     content = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode()
+    if _travels_as_it_is(content):
+        return _PART.format(subtype, "7bit").encode() + content
     if 3 * (len(content) - len(text)) > len(content):
         body = base64.encodebytes(content).replace(b"\n", b"\r\n")
         return _PART.format(subtype, "base64").encode() + body
     return _PART.format(subtype, "quoted-printable").encode() + binascii.b2a_qp(content, istext=True)
+
+
+def _travels_as_it_is(content: bytes) -> bool:
+    """RFC 2045, section 2.7; a NUL is none, and a line that begins like our boundary would end the part."""
+    return content.isascii() and b"\x00" not in content and _BOUNDARY_LINE not in content and has_short_lines(content)

@@ -38,4 +38,4 @@ class Renderer:
 def one_line(text: str) -> str:
     """On one line, without control characters: for titles, subjects and header values."""
     line = " ".join(text.split())
-    return line if line.isprintable() else "".join(c for c in line if c >= " " and c != "\x7f")
+    return line if line.isprintable() else " ".join("".join(c for c in line if c >= " " and c != "\x7f").split())

@@ -31,7 +31,10 @@ from pipeline.config.failover import (
 )
 from pipeline.config.providers import (
     FcmSettings,
+    MailgunSettings,
     ProviderSettings,
+    SendGridSettings,
+    SesSettings,
     SmtpSettings,
     TwilioSettings,
 )
@@ -48,6 +51,7 @@ from pipeline.config.sections import (
     RedisSettings,
     RouterSettings,
 )
+from pipeline.config.warm_up import WarmUpSettings
 from pipeline.errors import ConfigurationError
 
 PREFIX = "PIPELINE_"
@@ -63,6 +67,7 @@ __all__ = [
     "HttpSettings",
     "KafkaSettings",
     "LogSettings",
+    "MailgunSettings",
     "PaceSettings",
     "PostgresSettings",
     "ProviderSettings",
@@ -70,10 +75,13 @@ __all__ = [
     "RedisSettings",
     "RouterSettings",
     "SchedulerSettings",
+    "SendGridSettings",
+    "SesSettings",
     "Settings",
     "SmsSettings",
     "SmtpSettings",
     "TwilioSettings",
+    "WarmUpSettings",
     "WebPushSettings",
 ]
 

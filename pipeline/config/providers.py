@@ -21,10 +21,56 @@ class SmtpSettings(Section):
     """A mail relay."""
 
     base_url: str = Field("smtp://localhost:25", description="smtp://host:port, or smtps:// for implicit TLS.")
-    starttls: Literal["auto", "require", "never"] = Field("auto", description="STARTTLS on smtp://.")
+    starttls: Literal["auto", "require", "never"] = Field(
+        "auto", description="STARTTLS on smtp://: where the relay offers it, and always before a password is sent."
+    )
+    ca_file: Path | None = Field(None, description="Certificate authorities of the relay; none: the system's.")
     username: str = Field("", description="Empty: no authentication.")
     password: SecretStr = Field(SecretStr(""), description="Password of `username`.")
     connections: int = Field(20, ge=1, description="Connections kept open.")
+
+
+class SesSettings(Section):
+    """Amazon SES, API version 2."""
+
+    base_url: str = Field("", description="API address; empty: that of the region.")
+    region: str = Field("", description="AWS region, as in eu-west-1.")
+    access_key_id: str = Field(
+        "",
+        description="Access key; empty: wherever AWS tools look (environment, shared files, the role of the pod).",
+    )
+    secret_access_key: SecretStr = Field(SecretStr(""), description="Secret of `access_key_id`.")
+    session_token: SecretStr = Field(SecretStr(""), description="Session token of temporary credentials.")
+    configuration_sets: dict[str, str] = Field(
+        default_factory=dict,
+        description="Configuration set by sending pool (`transactional`, `marketing`, or a warm-up pool).",
+    )
+
+
+class SendGridSettings(Section):
+    """SendGrid, Web API v3."""
+
+    base_url: str = Field("https://api.sendgrid.com", description="API address; EU: https://api.eu.sendgrid.com.")
+    api_key: SecretStr = Field(SecretStr(""), description="API key that may send mail (scope `mail.send`).")
+    ip_pools: dict[str, str] = Field(
+        default_factory=dict,
+        description="IP pool name by sending pool (`transactional`, `marketing`, or a warm-up pool).",
+    )
+    tracking: bool = Field(False, description="Let SendGrid count opens and clicks; it rewrites the links.")
+
+
+class MailgunSettings(Section):
+    """Mailgun, API version 3."""
+
+    base_url: str = Field("https://api.mailgun.net", description="API address; EU: https://api.eu.mailgun.net.")
+    api_key: SecretStr = Field(SecretStr(""), description="API key, or a domain's sending key.")
+    domains: dict[str, str] = Field(
+        default_factory=dict,
+        description="Sending domain by sending pool (`transactional`, `marketing`, or a warm-up pool); the domain of "
+        "the sender's address where none is named.",
+    )
+    ip_pools: dict[str, str] = Field(default_factory=dict, description="IP pool id by sending pool.")
+    tracking: bool = Field(False, description="Let Mailgun count opens and clicks; it rewrites the links.")
 
 
 class TwilioSettings(Section):
@@ -43,4 +89,7 @@ class ProviderSettings(Section):
     apns: ApnsSettings = ApnsSettings()
     webpush: WebPushSettings = WebPushSettings()
     smtp: SmtpSettings = SmtpSettings()
+    ses: SesSettings = SesSettings()
+    sendgrid: SendGridSettings = SendGridSettings()
+    mailgun: MailgunSettings = MailgunSettings()
     twilio: TwilioSettings = TwilioSettings()

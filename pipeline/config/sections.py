@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 
 from pipeline.config.base import Seconds, Section
 from pipeline.config.failover import Accounts, AccountSettings
+from pipeline.config.warm_up import WarmUpSettings
 
 
 class KafkaSettings(Section):
@@ -93,6 +94,15 @@ class EmailSettings(Section):
     from_marketing: str = Field("News <news@news.example.com>", description="Marketing sender, its own domain.")
     unsubscribe_secret: SecretStr = Field(
         SecretStr(""), description="Signs unsubscribe links; needed to send marketing mail."
+    )
+    feedback_sender: str = Field(
+        "notifications",
+        pattern=r"^[A-Za-z0-9-]{5,15}$",
+        description="Last field of `Feedback-ID`: by it mailbox providers count complaints. Never change it.",
+    )
+    warm_up: dict[str, WarmUpSettings] = Field(
+        default_factory=dict,
+        description="Sending pools (`transactional`, `marketing`) whose addresses are new, and how they are warmed up.",
     )
 
 

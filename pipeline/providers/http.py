@@ -1,12 +1,14 @@
 """What all providers with an HTTP API share: one pooled session, and what a failed request says about acceptance."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from multidict import CIMultiDict
 from yarl import URL
 
 from pipeline.providers.base import Outcome, Scope
@@ -16,12 +18,12 @@ CONNECT_TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete HTTP answer. `retry_after` is in seconds, `location` what a created thing is called."""
+    """A complete HTTP answer. `retry_after` is in seconds; `headers` are looked up whatever their case."""
 
     status: int
     body: bytes
     retry_after: float | None = None
-    location: str = ""
+    headers: Mapping[str, str] = field(default_factory=CIMultiDict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,19 @@ def open_session(*, timeout: float, resolver: AbstractResolver | None = None) ->
 
 async def post(session: aiohttp.ClientSession, url: URL, body: bytes, headers: dict[str, str]) -> Answer | NoAnswer:
     """POST once. Never raises for what the network or the server does."""
+    return await request(session, "POST", url, body, headers)
+
+
+async def request(
+    session: aiohttp.ClientSession, method: str, url: URL, body: bytes, headers: dict[str, str]
+) -> Answer | NoAnswer:
+    """One request. Never raises for what the network or the server does."""
     try:
-        async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+        async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
             content = await response.read()
             waits = response.headers.get("Retry-After")
-            retry_after = parse_retry_after(waits, time.time()) if waits else None
-            return Answer(response.status, content, retry_after, response.headers.get("Location", ""))
+            wait = parse_retry_after(waits, time.time()) if waits else None
+            return Answer(response.status, content, wait, response.headers)
     except (aiohttp.ClientError, TimeoutError) as error:
         return NoAnswer(_outcome(error), type(error).__name__)
 

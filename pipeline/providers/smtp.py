@@ -1,9 +1,9 @@
 """A mail relay over SMTP: pooled connections, one mail at a time on each."""
 
 import asyncio
-import logging
 import socket
 import ssl
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -12,22 +12,17 @@ import aiosmtplib
 from pipeline.config import SmtpSettings
 from pipeline.errors import ConfigurationError
 from pipeline.providers.base import Outcome, Scope, SendResult
+from pipeline.providers.mail import MailMessage
+from pipeline.providers.smtp_session import Gone, Refusal, Reply, Session
 from pipeline.providers.smtp_table import NAME, classify
-
-log = logging.getLogger(__name__)
 
 CLOSING = 421
 """The relay closes the connection after this reply; an idle one may just have been open for too long."""
 
+NO_CONNECTION = "no_free_connection"
+"""All connections are taken for as long as a send may take: the relay is slower than what is sent to it."""
+
 _START_TLS: dict[str, bool | None] = {"auto": None, "require": True, "never": False}
-
-
-class Mail(NamedTuple):
-    """A mail ready to send: envelope addresses and the complete message, lines ending in CRLF, all ASCII."""
-
-    sender: str
-    recipient: str
-    content: bytes
 
 
 class Relay(NamedTuple):
@@ -38,59 +33,113 @@ class Relay(NamedTuple):
     implicit_tls: bool
 
 
+@dataclass(slots=True)
+class _Try:
+    """How far a send has come when its time is up."""
+
+    sessions: list[Session] = field(default_factory=list)
+    got_slot: bool = False
+
+    def timed_out(self) -> SendResult:
+        if not self.got_slot:
+            return SendResult(outcome=Outcome.THROTTLED, provider=NAME, error=NO_CONNECTION)
+        doubt = bool(self.sessions) and self.sessions[-1].content_sent
+        outcome = Outcome.AMBIGUOUS if doubt else Outcome.TRANSIENT
+        return SendResult(outcome=outcome, provider=NAME, error="TimeoutError")
+
+
 class Smtp:
     """A client for one relay."""
 
+    name = NAME
+
     def __init__(self, settings: SmtpSettings, *, timeout: float, tls: ssl.SSLContext | None = None) -> None:
-        """`timeout` in seconds, for each reply. `tls` None: the system's trusted authorities.
+        """`timeout` in seconds, for a whole send with all its waiting. `tls` None: by the settings.
 
         Raises:
-            ConfigurationError: the relay's address cannot be read.
+            ConfigurationError: the relay's address or the authority's certificate cannot be read.
         """
         self._settings = settings
         self._relay = parse_relay(settings.base_url)
         self._timeout = timeout
-        self._tls = tls
+        self._tls = tls or _context(settings)
         self._slots = asyncio.Semaphore(settings.connections)
-        self._idle: list[aiosmtplib.SMTP] = []
+        self._idle: list[Session] = []
+
+    async def start(self) -> None:
+        """Connections are opened when they are first needed."""
 
     async def close(self) -> None:
         """Take leave of the relay on every idle connection."""
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(_quit(connection) for connection in idle))
+        await asyncio.gather(*(session.quit() for session in idle))
 
-    async def send(self, mail: Mail) -> SendResult:
-        """Send one mail. Never raises for what the network or the relay does."""
-        async with self._slots:
-            while (connection := self._take_idle()) is not None:
-                if result := await self._send_on(connection, mail, fresh=False):
-                    return result
-            return await self._send_on_new(mail)
-
-    def _take_idle(self) -> aiosmtplib.SMTP | None:
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_connected:
-                return connection
-        return None
-
-    async def _send_on_new(self, mail: Mail) -> SendResult:
-        connection = self._open()
+    async def send(self, mail: MailMessage) -> SendResult:
+        """See `pipeline.providers.mail.MailProvider.send`; answers within the timeout."""
+        current = _Try()
         try:
-            await connection.connect()
-        except (aiosmtplib.SMTPException, OSError) as error:
-            connection.close()
-            return _no_connection(error)
-        result = await self._send_on(connection, mail, fresh=True)
+            async with asyncio.timeout(self._timeout):
+                async with self._slots:
+                    current.got_slot = True
+                    return await self._send(mail, current)
+        except TimeoutError:
+            return current.timed_out()
+
+    async def check(self) -> SendResult:
+        """See `pipeline.providers.mail.MailProvider.check`: connects, encrypts, logs in, and leaves."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                session = await self._open()
+        except TimeoutError as error:
+            return SendResult(outcome=Outcome.TRANSIENT, provider=NAME, error=type(error).__name__)
+        except _NotOpened as error:
+            return error.result
+        await session.quit()
+        return SendResult(outcome=Outcome.ACCEPTED, provider=NAME)
+
+    async def _send(self, mail: MailMessage, current: _Try) -> SendResult:
+        while (session := self._take_idle()) is not None:
+            current.sessions.append(session)
+            if result := await self._send_on(session, mail, fresh=False):
+                return result
+        try:
+            session = await self._open()
+        except _NotOpened as error:
+            return error.result
+        current.sessions.append(session)
+        result = await self._send_on(session, mail, fresh=True)
         return result or SendResult(outcome=Outcome.TRANSIENT, provider=NAME, error="disconnected")
 
-    def _open(self) -> aiosmtplib.SMTP:
+    def _take_idle(self) -> Session | None:
+        while self._idle:
+            session = self._idle.pop()
+            if session.usable:
+                return session
+        return None
+
+    async def _open(self) -> Session:
+        connection = self._connection()
+        try:
+            await connection.connect()
+            await _greet(connection)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            connection.close()
+            raise _NotOpened(_no_connection(error)) from error
+        except BaseException:
+            connection.close()
+            raise
+        return Session(connection)
+
+    def _connection(self) -> aiosmtplib.SMTP:
         settings = self._settings
+        start_tls = _START_TLS[settings.starttls]
+        if start_tls is None and settings.username:
+            start_tls = True  # whoever takes STARTTLS out of the relay's greeting shall not get the password
         return aiosmtplib.SMTP(
             hostname=self._relay.host,
             port=self._relay.port,
             use_tls=self._relay.implicit_tls,
-            start_tls=False if self._relay.implicit_tls else _START_TLS[settings.starttls],
+            start_tls=False if self._relay.implicit_tls else start_tls,
             username=settings.username or None,
             password=settings.password.get_secret_value() or None,
             local_hostname=socket.gethostname(),
@@ -98,50 +147,42 @@ class Smtp:
             timeout=self._timeout,
         )
 
-    async def _send_on(self, connection: aiosmtplib.SMTP, mail: Mail, *, fresh: bool) -> SendResult | None:
+    async def _send_on(self, session: Session, mail: MailMessage, *, fresh: bool) -> SendResult | None:
         """One transaction. None: the connection was gone before the mail's content was, so another may be tried."""
         try:
-            await connection.mail(mail.sender, encoding="ascii")
-            await connection.rcpt(mail.recipient, encoding="ascii")
-            return await self._send_content(connection, mail.content)
-        except aiosmtplib.SMTPResponseException as refusal:
-            if refusal.code == CLOSING and not fresh:
-                connection.close()
+            reply = await session.send(mail)
+        except Refusal as refusal:
+            if refusal.reply.code == CLOSING and not fresh and not session.content_sent:
+                session.close()
                 return None
-            return await self._refused(connection, refusal)
-        except (aiosmtplib.SMTPException, OSError):
-            connection.close()
+            return await self._refused(session, refusal.reply)
+        except Gone:
+            session.close()
+            if session.content_sent:
+                return SendResult(outcome=Outcome.AMBIGUOUS, provider=NAME, error="disconnected")
             return None
-        except asyncio.CancelledError:
-            connection.close()
-            raise
+        except ValueError:
+            self._idle.append(session)
+            return SendResult(outcome=Outcome.PERMANENT, provider=NAME, error="address")
+        self._idle.append(session)
+        return SendResult(outcome=Outcome.ACCEPTED, provider=NAME, message_id=_queue_id(reply.text))
 
-    async def _send_content(self, connection: aiosmtplib.SMTP, content: bytes) -> SendResult:
-        """From DATA on, a lost connection leaves open whether the relay has the mail."""
+    async def _refused(self, session: Session, reply: Reply) -> SendResult:
         try:
-            reply = await connection.data(content)
-        except aiosmtplib.SMTPResponseException:
-            raise  # a reply is no doubt
-        except (aiosmtplib.SMTPException, OSError) as error:
-            connection.close()
-            return SendResult(outcome=Outcome.AMBIGUOUS, provider=NAME, error=type(error).__name__)
-        self._idle.append(connection)
-        return SendResult(outcome=Outcome.ACCEPTED, provider=NAME, message_id=_queue_id(reply.message))
-
-    async def _refused(self, connection: aiosmtplib.SMTP, refusal: aiosmtplib.SMTPResponseException) -> SendResult:
-        if refusal.code == CLOSING:
-            connection.close()
+            if reply.code == CLOSING:
+                raise Gone
+            await session.reset()
+        except Gone:
+            session.close()
         else:
-            await self._reset(connection)
-        return classify(refusal.code, refusal.message)
+            self._idle.append(session)
+        return classify(reply.code, reply.text)
 
-    async def _reset(self, connection: aiosmtplib.SMTP) -> None:
-        try:
-            await connection.rset()
-        except (aiosmtplib.SMTPException, OSError):
-            connection.close()
-        else:
-            self._idle.append(connection)
+
+class _NotOpened(Exception):
+    def __init__(self, result: SendResult) -> None:
+        super().__init__(result.error)
+        self.result = result
 
 
 def parse_relay(url: str) -> Relay:
@@ -161,6 +202,23 @@ def parse_relay(url: str) -> Relay:
     return Relay(parts.hostname, port or (465 if implicit else 25), implicit)
 
 
+def _context(settings: SmtpSettings) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"providers.smtp.ca_file {str(settings.ca_file)!r} cannot be read: {error}") from None
+
+
+async def _greet(connection: aiosmtplib.SMTP) -> None:
+    """Say EHLO, again after STARTTLS: what is offered holds for the connection as it is now (RFC 3207, section 4.2)."""
+    if not connection.is_ehlo_or_helo_needed:
+        return
+    try:
+        await connection.ehlo()
+    except aiosmtplib.SMTPHeloError:
+        await connection.helo()
+
+
 def _no_connection(error: aiosmtplib.SMTPException | OSError) -> SendResult:
     """The relay cannot be reached, or refuses us, not the mail: no recipient has been named yet."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
@@ -168,6 +226,8 @@ def _no_connection(error: aiosmtplib.SMTPException | OSError) -> SendResult:
         if result.outcome in {Outcome.THROTTLED, Outcome.TRANSIENT}:
             return result
         return SendResult(outcome=Outcome.CONFIGURATION, provider=NAME, error=result.error, scope=Scope.ACCOUNT)
+    if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+        return SendResult(outcome=Outcome.CONFIGURATION, provider=NAME, error="certificate", scope=Scope.ACCOUNT)
     unreachable = isinstance(error, OSError)  # aiosmtplib's disconnections and timeouts are OSErrors too
     outcome = Outcome.TRANSIENT if unreachable else Outcome.CONFIGURATION
     return SendResult(outcome=outcome, provider=NAME, error=type(error).__name__, scope=Scope.ACCOUNT)
@@ -177,10 +237,3 @@ def _queue_id(reply: str) -> str:
     """The relay's id of the mail: the last word of ``2.0.0 Ok: queued as 4F2A1``, if it looks like one."""
     word = reply.rpartition(" ")[2]
     return word[:100] if any(c.isdigit() for c in word) and word.isascii() and word.isprintable() else ""
-
-
-async def _quit(connection: aiosmtplib.SMTP) -> None:
-    try:
-        await connection.quit(timeout=1)
-    except (aiosmtplib.SMTPException, OSError):
-        connection.close()

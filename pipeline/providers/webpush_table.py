@@ -38,7 +38,7 @@ STATUSES: dict[int, Row] = {
 def classify(answer: Answer) -> SendResult:
     """What an answer means. The message's id is the last part of its ``Location``."""
     if answer.status in ACCEPTED:
-        message_id = answer.location.rstrip("/").rpartition("/")[2][:100]
+        message_id = answer.headers.get("Location", "").rstrip("/").rpartition("/")[2][:100]
         return SendResult(outcome=Outcome.ACCEPTED, provider=NAME, message_id=message_id)
     return SendResult(
         outcome=_outcome(answer.status), provider=NAME, error=str(answer.status), retry_after=answer.retry_after

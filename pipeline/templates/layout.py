@@ -1,6 +1,6 @@
 """Which files make a template: pure functions over names."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pipeline.events.vocabulary import Channel
@@ -44,3 +44,17 @@ def fallbacks(locale: str | None) -> Iterator[str]:
         yield wanted
         wanted = wanted.rpartition("-")[0]
     yield DEFAULT_LOCALE
+
+
+def split_version(name: str) -> tuple[str, int]:
+    """``order_shipped@2`` is version 2; a folder without a number is version 0."""
+    base, at, number = name.partition("@")
+    return (base, int(number)) if at and number.isascii() and number.isdigit() else (name, 0)
+
+
+def latest_versions(names: Iterable[str]) -> dict[str, str]:
+    """For each name without its version, the name of its highest version."""
+    latest: dict[str, str] = {}
+    for name in sorted(set(names), key=split_version):
+        latest[split_version(name)[0]] = name
+    return latest

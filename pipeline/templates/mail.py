@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 from mjml import mjml_to_html
 
+from pipeline.templates.mjml_lint import Mistake, lint_mjml
 from pipeline.templates.shield import Shielded, shield
 
 _INDENT = re.compile(r"\n\s+")
@@ -16,12 +17,11 @@ _BREAKING = frozenset({"mj-text", "mj-button", "mj-raw", "mj-divider", "p", "div
 
 
 class MailSourceError(Exception):
-    """The MJML cannot be compiled; `line` is that of the source."""
+    """The MJML cannot be compiled; `mistakes` have the lines of the source."""
 
-    def __init__(self, line: int, what: str) -> None:
-        super().__init__(what)
-        self.line = line
-        self.what = what
+    def __init__(self, *mistakes: Mistake) -> None:
+        super().__init__("; ".join(mistake.what for mistake in mistakes))
+        self.mistakes = mistakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,14 @@ def compile_mail(mjml: str) -> MailSource:
         MailSourceError: it is no MJML, or MJML would drop a construct.
         jinja2.TemplateSyntaxError: a Jinja construct is not closed.
     """
+    if mistakes := lint_mjml(mjml):
+        raise MailSourceError(*mistakes)
     shielded = shield(mjml)
     compiled = _to_html(shielded.text)
-    for construct in shielded.lost(compiled):
-        raise MailSourceError(construct.line, f"MJML drops {construct.code!r} here: wrap it in <mj-raw>")
+    if lost := shielded.lost(compiled):
+        raise MailSourceError(
+            *(Mistake(one.line, f"MJML drops {one.code!r} here: wrap it in <mj-raw>") for one in lost)
+        )
     return MailSource(shielded.restore(compiled), shielded.source_lines(compiled), _to_text(shielded))
 
 
@@ -51,7 +55,7 @@ def _to_html(mjml: str) -> str:
     try:
         result = mjml_to_html(mjml)
     except Exception as error:
-        raise MailSourceError(1, f"MJML cannot compile it: {error}") from error
+        raise MailSourceError(Mistake(1, f"MJML cannot compile it: {error}")) from error
     return _INDENT.sub("\n", result.html).strip()
 
 

@@ -11,7 +11,9 @@ from jinja2 import Environment
 
 _OPENERS = frozenset({"variable_begin", "block_begin", "comment_begin", "raw_begin"})
 _CLOSERS = frozenset({"variable_end", "block_end", "comment_end", "raw_end"})
-_WORD = re.compile(r"xjinjax(\d+)xjinjax")
+WORD = re.compile(r"xjinjax(\d+)xjinjax")
+"""What stands for a construct; its group is the construct's number."""
+
 _LEXER = Environment(autoescape=True)
 
 
@@ -32,18 +34,18 @@ class Shielded:
 
     def restore(self, compiled: str) -> str:
         """Put the constructs back into what a compiler made of `text`."""
-        return _WORD.sub(lambda match: self.constructs[int(match[1])].code, compiled)
+        return WORD.sub(lambda match: self.constructs[int(match[1])].code, compiled)
 
     def lost(self, compiled: str) -> list[Construct]:
         """The constructs that the compiler dropped."""
-        kept = {int(number) for number in _WORD.findall(compiled)}
+        kept = {int(number) for number in WORD.findall(compiled)}
         return [construct for number, construct in enumerate(self.constructs) if number not in kept]
 
     def source_lines(self, compiled: str) -> tuple[int, ...]:
         """For each line of the restored text, the source line of the nearest construct up to there."""
         lines, current = [], 1
         for row in compiled.split("\n"):
-            found = [self.constructs[int(number)] for number in _WORD.findall(row)]
+            found = [self.constructs[int(number)] for number in WORD.findall(row)]
             lines.append(found[0].line if found else current)
             for construct in found:
                 lines.extend([construct.line] * construct.code.count("\n"))
@@ -51,8 +53,8 @@ class Shielded:
         return tuple(lines)
 
 
-def shield(source: str) -> Shielded:
-    """Replace every Jinja construct by a word.
+def shield(source: str, *, keep_lines: bool = False) -> Shielded:
+    """Replace every Jinja construct by a word; `keep_lines`: followed by its line breaks, so that lines are the same.
 
     Raises:
         jinja2.TemplateSyntaxError: a construct is not closed.
@@ -70,6 +72,9 @@ def shield(source: str) -> Shielded:
             text.append(value)
         if kind in _CLOSERS:
             text.append(f"xjinjax{len(constructs)}xjinjax")
-            constructs.append(Construct(opened_at, "".join(open_parts)))
+            code = "".join(open_parts)
+            constructs.append(Construct(opened_at, code))
+            if keep_lines:
+                text.append("\n" * code.count("\n"))
             open_parts = []
     return Shielded("".join(text), tuple(constructs))

@@ -8,7 +8,7 @@ from jinja2 import TemplateSyntaxError
 from pipeline.errors import CatalogueError, TemplateError
 from pipeline.events.vocabulary import Channel
 from pipeline.templates.environment import html_environment, text_environment
-from pipeline.templates.layout import PARTS, Part, canonical_locale, fallbacks
+from pipeline.templates.layout import PARTS, Part, canonical_locale, fallbacks, latest_versions
 from pipeline.templates.mail import MailSource, MailSourceError, compile_mail
 from pipeline.templates.rendering import ChannelTemplate, CompiledFile, compile_file
 
@@ -20,6 +20,7 @@ class TemplateStore:
 
     def __init__(self, templates: dict[_Key, ChannelTemplate]) -> None:
         self._templates = templates
+        self._latest = latest_versions(name for name, _, _ in templates)
 
     def __iter__(self) -> Iterator[ChannelTemplate]:
         return iter(self._templates.values())
@@ -42,11 +43,14 @@ class TemplateStore:
     def find(self, name: str, channel: Channel, locale: str | None) -> ChannelTemplate:
         """The template in the best locale there is (`pipeline.templates.layout.fallbacks`).
 
+        A name without a version is the latest one (`pipeline.templates.layout.latest_versions`).
+
         Raises:
             TemplateError: there is none for this channel.
         """
+        version = self._latest.get(name, name)
         for candidate in fallbacks(locale):
-            if template := self._templates.get((name, channel, candidate)):
+            if template := self._templates.get((version, channel, candidate)):
                 return template
         raise TemplateError(f"template {name!r} has no {channel} part for locale {locale or 'default'}")
 
@@ -81,7 +85,7 @@ class _Loader:
             try:
                 files |= self._compile_part(path, part)
             except MailSourceError as error:
-                self.problems.append(f"{path}:{error.line}: {error.what}")
+                self.problems += [f"{path}:{line}: {what}" for line, what in error.mistakes]
             except TemplateSyntaxError as error:
                 self.problems.append(f"{path}:{error.lineno}: {error.message}")
             except UnicodeDecodeError:

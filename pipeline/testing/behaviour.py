@@ -22,18 +22,21 @@ class Fault(StrEnum):
     """The connection is reset after the request was accepted."""
     NO_ANSWER = "no_answer"
     """Accepted, and then nothing is ever said."""
+    LATE = "late"
+    """Accepted, and the answer comes after `Behaviour.late_after`: perhaps when nobody waits for it any more."""
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`delay_ms` is the mean of the `delay` distribution; `faults` are shares (0 to 1) of all requests.
 
-    `retry_after` is in seconds and goes with `Fault.THROTTLED`.
+    `retry_after` is in seconds and goes with `Fault.THROTTLED`, `late_after` in seconds with `Fault.LATE`.
     """
 
     delay_ms: float = 0.0
     delay: Literal["fixed", "uniform", "exponential"] = "fixed"
     faults: dict[Fault, float] = {}
     retry_after: int = 1
+    late_after: float = 15.0
 
 
 class Script:

@@ -11,6 +11,7 @@ from typing import Self
 from aiohttp import web
 
 from pipeline.testing.behaviour import Fault, Script
+from pipeline.testing.receipts import OnReceipt, Receipt, ReceiptKind, nobody
 from pipeline.testing.received import Received
 
 SILENCE = 600.0
@@ -42,15 +43,22 @@ class Accepted:
     notification_id: str
     recipient: str
     reply: Reply
+    message_id: str = ""
 
 
 class HttpSimulator(ABC):
     """One provider's API on a free local port. Use as an async context manager, or `start` and `close` it."""
 
-    def __init__(self, script: Script | None = None, *, received: Received | None = None) -> None:
-        """`received` is where it counts, where it shares that with others."""
+    bounces_later = False
+    """The provider takes mail to a dead address and says so in a receipt: `Fault.INVALID_RECIPIENT` is accepted."""
+
+    def __init__(
+        self, script: Script | None = None, *, received: Received | None = None, also: Received | None = None
+    ) -> None:
+        """`received` is where it counts, where it shares that with others; `also` counts it, too (`Received`)."""
         self.script = script or Script()
-        self.received = received if received is not None else Received()
+        self.received = received if received is not None else Received(also=also)
+        self.on_receipt: OnReceipt = nobody
         self.base_url = ""
         self._replies: deque[Reply] = deque()
         self._runner: web.ServerRunner | None = None
@@ -118,10 +126,12 @@ class HttpSimulator(ABC):
         return await self._carry_out(self.script.fault(), accepted, request)
 
     async def _carry_out(self, fault: Fault | None, accepted: Accepted, request: web.BaseRequest) -> Reply:
+        if fault is Fault.INVALID_RECIPIENT and self.bounces_later:
+            self._take(accepted, ReceiptKind.BOUNCED)
+            return accepted.reply
         match fault:
-            case None | Fault.RESET_AFTER | Fault.NO_ANSWER:
-                if accepted.notification_id:
-                    self.received.accept(accepted.notification_id, accepted.recipient)
+            case None | Fault.RESET_AFTER | Fault.NO_ANSWER | Fault.LATE:
+                self._take(accepted, ReceiptKind.DELIVERED)
             case _:
                 self.received.refuse(fault)
         match fault:
@@ -132,13 +142,20 @@ class HttpSimulator(ABC):
                     request.transport.abort()
                 return accepted.reply
             case Fault.NO_ANSWER:
-                await self._keep_silent()
+                await self._keep_silent(SILENCE)
+                return accepted.reply
+            case Fault.LATE:
+                await self._keep_silent(self.script.behaviour.late_after)
                 return accepted.reply
             case _:
                 return self.refusal(fault)
 
-    async def _keep_silent(self) -> None:
+    def _take(self, accepted: Accepted, kind: ReceiptKind) -> None:
+        self.received.accept(accepted.notification_id, accepted.recipient)
+        self.on_receipt(Receipt(kind, accepted.notification_id, accepted.recipient, accepted.message_id))
+
+    async def _keep_silent(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._closing.wait(), SILENCE)
+            await asyncio.wait_for(self._closing.wait(), seconds)
         except TimeoutError:
             return

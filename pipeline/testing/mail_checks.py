@@ -1,11 +1,13 @@
 """What a strict mail server checks in a message, without building a parse tree of it."""
 
 import re
+from collections.abc import Collection
 
 MAX_LINE = 998
 
 _ONCE = ("from", "to", "subject", "date", "message-id", "mime-version", "content-type", "x-notification-id")
 _FIELD = re.compile(rb"([!-9;-~]+):[ \t]?(.*(?:\r\n[ \t].*)*)\r\n")
+_ADDRESS = re.compile(r"[^@\s<>,;]{1,64}@[A-Za-z0-9.-]{1,253}")
 _BOUNDARY = re.compile(r'boundary="([^"]+)"')
 
 
@@ -54,3 +56,39 @@ def _check_boundary(content_type: str, body: bytes) -> None:
     boundary = _BOUNDARY.search(content_type)
     if boundary and f"--{boundary[1]}--".encode() not in body:
         raise ValueError("the multipart body is not closed")
+
+
+def keys(value: object, where: str, allowed: Collection[str] | None = None) -> dict[str, object]:
+    """`value` as a JSON object that has no key beside those `allowed` (None: any).
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} is no object")
+    if allowed is not None and (unknown := sorted(set(value) - set(allowed))):
+        raise ValueError(f"{where}: unknown {', '.join(map(str, unknown))}")
+    return value
+
+
+def text(value: object, where: str) -> str:
+    """`value` as a text that is not empty.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{where} is missing or empty")
+    return value
+
+
+def address(value: object, where: str) -> str:
+    """`value` as one mail address in ASCII.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    found = text(value, where)
+    if not found.isascii() or not _ADDRESS.fullmatch(found):
+        raise ValueError(f"{where} is not a valid address")
+    return found

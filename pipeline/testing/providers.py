@@ -1,7 +1,9 @@
 """All simulators together, and the settings that point a pipeline at them."""
 
+import json
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,31 +13,44 @@ from pipeline.events.vocabulary import Channel
 from pipeline.testing.apns import KEY_ID, TEAM_ID, TOPIC, ApnsSimulator
 from pipeline.testing.behaviour import Behaviour, Script
 from pipeline.testing.fcm import PROJECT, FcmSimulator
+from pipeline.testing.http_simulator import HttpSimulator
+from pipeline.testing.mailgun import MailgunSimulator
 from pipeline.testing.received import Received
+from pipeline.testing.sendgrid import SendGridSimulator
+from pipeline.testing.ses import REGION, SesSimulator
 from pipeline.testing.smtp import KEPT_MAILS, SmtpSimulator
 from pipeline.testing.twilio import TwilioSimulator
 from pipeline.testing.webpush import WebPushSimulator
 from pipeline.users.synthetic import WEB_PUSH_HOST
 
+DOMAINS = {"transactional": "mail.example.com", "marketing": "news.example.com"}
+"""The domains of the senders that `pipeline.config.EmailSettings` names by default."""
+
 
 class Providers:
-    """FCM, APNs, a web push service, a mail relay and Twilio on free local ports. Use as an async context manager.
+    """FCM, APNs, a web push service, a mail relay, Amazon SES, SendGrid, Mailgun and Twilio on free local ports.
 
-    The three that push share one account of what they received.
+    Use as an async context manager. The three that push share one account of what they received.
     """
 
     def __init__(self, behaviour: Behaviour | None = None, seed: int = 0, *, keep_mails: int = KEPT_MAILS) -> None:
         self.fcm = FcmSimulator(Script(behaviour, seed))
-        self.smtp = SmtpSimulator(Script(behaviour, seed + 1), keep=keep_mails)
+        self.mail = Received()
+        """What all mail providers received together."""
+        self.smtp = SmtpSimulator(Script(behaviour, seed + 1), keep=keep_mails, also=self.mail)
         self.twilio = TwilioSimulator(Script(behaviour, seed + 2))
-        self.apns = ApnsSimulator(Script(behaviour, seed + 3), received=self.fcm.received)
-        self.webpush = WebPushSimulator(Script(behaviour, seed + 4), received=self.fcm.received)
+        self.apns = ApnsSimulator(Script(behaviour, seed + 6), received=self.fcm.received)
+        self.webpush = WebPushSimulator(Script(behaviour, seed + 7), received=self.fcm.received)
+        self.ses = SesSimulator(Script(behaviour, seed + 3), also=self.mail)
+        self.sendgrid = SendGridSimulator(Script(behaviour, seed + 4), also=self.mail)
+        self.mailgun = MailgunSimulator(Script(behaviour, seed + 5), also=self.mail)
         self._folder = Path()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="simulated-providers-"))
-        for simulator in (self.fcm, self.apns, self.webpush, self.smtp, self.twilio):
+        push = (self.fcm, self.apns, self.webpush)
+        for simulator in (*push, self.smtp, self.ses, self.sendgrid, self.mailgun, self.twilio):
             await self._stack.enter_async_context(simulator)
         self._folder = Path(folder)
         self.fcm.write_service_account(self._service_account)
@@ -65,6 +80,15 @@ class Providers:
             "PIPELINE_PROVIDERS__WEBPUSH__SUBJECT": "mailto:simulator@example.com",
             "PIPELINE_PROVIDERS__WEBPUSH__ALLOWED_HOSTS": WEB_PUSH_HOST,
             "PIPELINE_PROVIDERS__SMTP__BASE_URL": self.smtp.base_url,
+            "PIPELINE_PROVIDERS__SES__BASE_URL": self.ses.base_url,
+            "PIPELINE_PROVIDERS__SES__REGION": REGION,
+            "PIPELINE_PROVIDERS__SES__ACCESS_KEY_ID": self.ses.access_key_id,
+            "PIPELINE_PROVIDERS__SES__SECRET_ACCESS_KEY": self.ses.secret_access_key,
+            "PIPELINE_PROVIDERS__SENDGRID__BASE_URL": self.sendgrid.base_url,
+            "PIPELINE_PROVIDERS__SENDGRID__API_KEY": self.sendgrid.api_key,
+            "PIPELINE_PROVIDERS__MAILGUN__BASE_URL": self.mailgun.base_url,
+            "PIPELINE_PROVIDERS__MAILGUN__API_KEY": self.mailgun.api_key,
+            "PIPELINE_PROVIDERS__MAILGUN__DOMAINS": json.dumps(DOMAINS),
             "PIPELINE_PROVIDERS__TWILIO__BASE_URL": self.twilio.base_url,
             "PIPELINE_PROVIDERS__TWILIO__ACCOUNT_SID": self.twilio.account_sid,
             "PIPELINE_PROVIDERS__TWILIO__AUTH_TOKEN": self.twilio.auth_token,
@@ -76,10 +100,10 @@ class Providers:
         return {channel: records.by_notification() for channel, records in self.records().items()}
 
     def records(self) -> dict[str, Received]:
-        """What each channel's simulator received."""
+        """What each channel's simulators received."""
         return {
             Channel.PUSH: self.fcm.received,
-            Channel.EMAIL: self.smtp.received,
+            Channel.EMAIL: self.mail,
             Channel.SMS: self.twilio.received,
         }
 
@@ -89,13 +113,16 @@ class Providers:
         Raises:
             KeyError: the channel has no provider.
         """
-        scripts = {
-            Channel.PUSH: [self.fcm.script, self.apns.script, self.webpush.script],
-            Channel.EMAIL: [self.smtp.script],
-            Channel.SMS: [self.twilio.script],
+        for simulator in self._serving[channel]:
+            simulator.script.behaviour = behaviour
+
+    @property
+    def _serving(self) -> dict[Channel, Sequence[ApnsSimulator | SmtpSimulator | HttpSimulator]]:
+        return {
+            Channel.PUSH: [self.fcm, self.apns, self.webpush],
+            Channel.EMAIL: [self.smtp, self.ses, self.sendgrid, self.mailgun],
+            Channel.SMS: [self.twilio],
         }
-        for script in scripts[channel]:
-            script.behaviour = behaviour
 
     @property
     def _signing_key(self) -> Path:

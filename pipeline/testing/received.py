@@ -9,7 +9,9 @@ MAX_NOTIFICATIONS = 500_000
 class Received:
     """Counts accepted requests by notification and recipient, and refused ones by what was wrong with them."""
 
-    def __init__(self, limit: int = MAX_NOTIFICATIONS) -> None:
+    def __init__(self, limit: int = MAX_NOTIFICATIONS, *, also: "Received | None" = None) -> None:
+        """`also` counts the same: what several providers of one channel received together."""
+        self._also = also
         self.accepted = 0
         self.duplicates = 0
         """Acceptances beyond the first for the same notification and the same recipient."""
@@ -28,9 +30,13 @@ class Received:
         key = hash(recipient)
         self.duplicates += recipients[key] > 0
         recipients[key] += 1
+        if self._also:
+            self._also.accept(notification_id, recipient)
 
     def refuse(self, why: str) -> None:
         self.refused[why] += 1
+        if self._also:
+            self._also.refuse(why)
 
     def by_notification(self) -> Counter[str]:
         """Acceptances of each notification, over all its recipients."""

@@ -4,11 +4,13 @@
 import asyncio
 import logging
 import re
+import ssl
+import warnings
 from collections import deque
 from types import TracebackType
 from typing import Self
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from pipeline.testing.behaviour import Fault, Script
 from pipeline.testing.http_simulator import SILENCE
@@ -33,13 +35,29 @@ _AT_CONTENT = {
 class SmtpSimulator:
     """A relay on a free local port. Use as an async context manager, or `start` and `close` it."""
 
-    def __init__(self, script: Script | None = None, *, keep: int = KEPT_MAILS) -> None:
+    def __init__(
+        self,
+        script: Script | None = None,
+        *,
+        keep: int = KEPT_MAILS,
+        also: Received | None = None,
+        tls: ssl.SSLContext | None = None,
+        implicit_tls: bool = False,
+        login: tuple[str, str] | None = None,
+        pipelining: bool = True,
+    ) -> None:
+        """`tls` is the server's context: for STARTTLS, or from the start. `login`: user and password it asks for."""
         self.script = script or Script()
-        self.received = Received()
+        self.received = Received(also=also)
         self.base_url = ""
         self.mails: deque[bytes] = deque(maxlen=keep)
         """The latest `keep` accepted messages, complete."""
         self.connections = 0
+        self.pipelining = pipelining
+        self.logins = 0
+        self._tls = tls
+        self._implicit_tls = implicit_tls
+        self._login = login
         self._replies: deque[tuple[str, str]] = deque()
         self._server: asyncio.Server | None = None
         self._closing = asyncio.Event()
@@ -52,9 +70,10 @@ class SmtpSimulator:
     async def start(self) -> None:
         """Listen on a free port of 127.0.0.1."""
         logging.getLogger("mail.log").setLevel(logging.ERROR)
-        self._server = await asyncio.get_running_loop().create_server(self._connect, "127.0.0.1", 0)
+        tls = self._tls if self._implicit_tls else None
+        self._server = await asyncio.get_running_loop().create_server(self._connect, "127.0.0.1", 0, ssl=tls)
         host, port = self._server.sockets[0].getsockname()
-        self.base_url = f"smtp://{host}:{port}"
+        self.base_url = f"{'smtps' if tls else 'smtp'}://{host}:{port}"
 
     async def close(self) -> None:
         self._closing.set()
@@ -103,26 +122,48 @@ class SmtpSimulator:
         else:
             self.received.accept(headers["x-notification-id"], envelope.rcpt_tos[0])
             self.mails.append(content)
-        if fault is Fault.NO_ANSWER:
-            await self._keep_silent()
+        if fault in {Fault.NO_ANSWER, Fault.LATE}:
+            await self._keep_silent(SILENCE if fault is Fault.NO_ANSWER else self.script.behaviour.late_after)
         elif fault in {Fault.RESET_BEFORE, Fault.RESET_AFTER} and isinstance(server.transport, asyncio.Transport):
             server.transport.abort()
         refusal = _AT_CONTENT.get(fault) if fault else None
         return refusal or f"250 2.0.0 Ok: queued as {self.received.accepted:08X}"
 
-    async def _keep_silent(self) -> None:
+    async def _keep_silent(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._closing.wait(), SILENCE)
+            await asyncio.wait_for(self._closing.wait(), seconds)
         except TimeoutError:
             return
 
     def _connect(self) -> SMTP:
         self.connections += 1
-        protocol = _Server(
-            _Handler(self), hostname="simulator", ident="simulator", data_size_limit=MAX_SIZE, enable_SMTPUTF8=False
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # aiosmtpd's, about passwords in the clear: that is the point
+            protocol = self._protocol()
         self._open.add(protocol)
         return protocol
+
+    def _protocol(self) -> SMTP:
+        return _Server(
+            _Handler(self),
+            hostname="simulator",
+            ident="simulator",
+            data_size_limit=MAX_SIZE,
+            enable_SMTPUTF8=False,
+            tls_context=None if self._implicit_tls else self._tls,
+            auth_required=self._login is not None,
+            auth_require_tls=self._tls is not None and not self._implicit_tls,
+            authenticator=self._authenticate,
+        )
+
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, auth_data: object
+    ) -> AuthResult:
+        if not isinstance(auth_data, LoginPassword):
+            return AuthResult(success=False, handled=False)
+        given = (auth_data.login.decode(), auth_data.password.decode())
+        self.logins += given == self._login
+        return AuthResult(success=given == self._login, handled=False)
 
 
 class _Server(SMTP):
@@ -153,6 +194,12 @@ class _Handler:
     def __init__(self, simulator: SmtpSimulator) -> None:
         self._simulator = simulator
         self._fault: Fault | None = None
+
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", responses[-1]] if self._simulator.pipelining else responses
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]

@@ -72,10 +72,10 @@ class Worker:
     def __init__(self, simulated: Providers, redis: Redis, pool: Pool) -> None:
         environment = simulated.environment()
         prefix = "PIPELINE_PROVIDERS__"
-        sections: dict[str, dict[str, str]] = {}
+        sections: dict[str, dict[str, object]] = {}
         for name, value in environment.items():
             section, _, field = name.removeprefix(prefix).lower().partition("__")
-            sections.setdefault(section, {})[field] = value
+            sections.setdefault(section, {})[field] = json.loads(value) if value.startswith("{") else value
         self.settings = Settings(providers=ProviderSettings.model_validate(sections), email=EmailSettings()).model_copy(
             update={"catalogue": Settings().catalogue.model_copy(update={"templates": TEMPLATES})}
         )

@@ -12,13 +12,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from pipeline.channels.mime import MailContent, build_mail, parse_sender
 from pipeline.config import PREFIX, Settings
 from pipeline.providers.base import Outcome
 from pipeline.providers.fcm import Fcm
 from pipeline.providers.push_message import PushMessage
-from pipeline.providers.smtp import Mail, Smtp
+from pipeline.providers.smtp import Smtp
 from pipeline.testing.control import CONTROL_VARIABLE
+from pipeline.testing.mails import sample_mail
 from pipeline.users.snapshot import Device
 
 
@@ -44,15 +44,12 @@ async def test_the_printed_environment_is_all_that_a_pipeline_needs(environment:
     settings = Settings.load().providers
     assert settings.fcm.service_account
     assert stat.S_IMODE(settings.fcm.service_account.stat().st_mode) == 0o600
-    sender = parse_sender("Shop <shop@example.com>")
-    assert sender
-    content = MailContent("ada@example.com", "Grüße", "Text", "<p>HTML</p>", "n2", 1_771_840_800.0)
     smtp, fcm = Smtp(settings.smtp, timeout=5), Fcm(settings.fcm, timeout=5)
     await fcm.start()
     message = PushMessage("n1", "order.shipped", "Title", "Body", True, None, None, None)
     (push,) = fcm.prepare(message, [Device("phone", "android", "token")])
     assert (await fcm.send(push)).outcome is Outcome.ACCEPTED
-    mail = Mail(sender.address, content.recipient, build_mail(sender, content))
+    mail = sample_mail("n2", subject="Grüße", text="Text", html="<p>HTML</p>")
     assert (await smtp.send(mail)).outcome is Outcome.ACCEPTED
 
     control = environment[CONTROL_VARIABLE]

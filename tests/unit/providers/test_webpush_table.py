@@ -13,7 +13,7 @@ def test_every_status_has_its_outcome_whatever_the_body_is(status: int, body: by
 
 @pytest.mark.parametrize("status", sorted(ACCEPTED))
 def test_an_acceptance_carries_the_id_from_its_location(status: int) -> None:
-    accepted = classify(Answer(status, b"", location="https://push.example.com/m/abc"))
+    accepted = classify(Answer(status, b"", headers={"Location": "https://push.example.com/m/abc"}))
     assert (accepted.outcome, accepted.message_id) == (Outcome.ACCEPTED, "abc")
     assert classify(Answer(status, b"")).message_id == ""
 
