@@ -44,16 +44,16 @@ class Upkeep:
         over = now - timedelta(seconds=self._settings.retention)
         with reachable():
             for ahead in range(self._settings.days_ahead + 1):
-                await self._do("add_waiting_day", (now + timedelta(days=ahead)).date())
-            for name in await self._do("drop_waiting_days", over):
+                await self._do(sql("add_waiting_day"), (now + timedelta(days=ahead)).date())
+            for name in await self._do(sql("drop_waiting_days"), over):
                 logger.info("dropped %s: nothing waits in it any more", name)
-            await self._do("forget_waiting_other", over)
-            await self._do("forget_digests", over)
+            await self._do(sql("forget_waiting_other"), over)
+            await self._do(sql("forget_digests"), over)
 
     async def _do(self, statement: str, argument: object) -> list[str]:
         async with self._pool.acquire() as connection, connection.transaction():
             if not await connection.fetchval(sql("upkeep_lock")):
                 return []
             await connection.execute(LOCK_TIMEOUT)
-            rows = await connection.fetch(sql(statement), argument)
+            rows = await connection.fetch(statement, argument)
             return [str(row[0]) for row in rows]
