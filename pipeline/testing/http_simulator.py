@@ -151,6 +151,8 @@ class HttpSimulator(ABC):
                 return self.refusal(fault)
 
     def _take(self, accepted: Accepted, kind: ReceiptKind) -> None:
+        if not accepted.notification_id:
+            return  # a dry run
         self.received.accept(accepted.notification_id, accepted.recipient)
         self.on_receipt(Receipt(kind, accepted.notification_id, accepted.recipient, accepted.message_id))
 
