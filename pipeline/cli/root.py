@@ -6,6 +6,7 @@ import typer
 
 from pipeline.cli import (
     accounts,
+    audit,
     catalogue,
     demo,
     docs,
@@ -45,6 +46,7 @@ app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(templates.app, name="templates")
 app.add_typer(users.app, name="users")
 app.add_typer(status.app, name="status")
+app.add_typer(audit.app, name="audit")
 app.add_typer(docs.app, name="docs")
 
 
