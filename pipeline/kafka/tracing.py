@@ -7,6 +7,7 @@ from pipeline.kafka.names import Header
 
 RawHeaders = Iterable[tuple[str, bytes | None]] | None
 
+_LONGEST_NUMBER = 19
 _ORIGINS = {origin.encode(): origin for origin in Origin}
 
 
@@ -22,6 +23,12 @@ def header(headers: RawHeaders, name: str) -> bytes | None:
 def origin_of(headers: RawHeaders) -> Origin:
     """The header ``origin``; what is missing or unknown counts as `Origin.INGEST`."""
     return _ORIGINS.get(header(headers, Header.ORIGIN) or b"", Origin.INGEST)
+
+
+def number_of(headers: RawHeaders, name: str) -> int:
+    """A header that holds a positive whole number as decimal text; 0 where there is none."""
+    text = header(headers, name) or b""
+    return int(text) if text.isdigit() and len(text) < _LONGEST_NUMBER else 0
 
 
 def trace_id(traceparent: bytes | None) -> str:
