@@ -9,6 +9,7 @@ from pipeline.cli import (
     audit,
     catalogue,
     demo,
+    dlq,
     docs,
     doctor,
     explain,
@@ -46,6 +47,7 @@ app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(templates.app, name="templates")
 app.add_typer(users.app, name="users")
 app.add_typer(status.app, name="status")
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(audit.app, name="audit")
 app.add_typer(docs.app, name="docs")
 

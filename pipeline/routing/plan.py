@@ -3,7 +3,7 @@
 One `Planner` serves one chunk. Events are decided in order, and each sees what the ones before it claimed and counted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -43,7 +43,11 @@ _json = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One decoded ingest record."""
+    """One decoded ingest record.
+
+    `first_time`: it was replayed, and had not been decided before. `history` are the headers of the times that it was
+    dead-lettered.
+    """
 
     partition: int
     offset: int
@@ -53,6 +57,13 @@ class Incoming:
     origin: Origin
     traceparent: bytes | None
     trace_id: str
+    first_time: bool = False
+    history: Headers = field(default_factory=list)
+
+    @property
+    def decided_as(self) -> Origin:
+        """Who claims its key and who is a duplicate does not depend on whether it was unreadable at first."""
+        return Origin.INGEST if self.first_time else self.origin
 
     @property
     def claim_key(self) -> tuple[str, str]:
@@ -102,7 +113,7 @@ class Planner:
         """
         event, known = incoming.event, self._known
         stored = known.claims[incoming.claim_key]
-        claim = read_claim(stored, incoming.partition, incoming.offset, incoming.origin)
+        claim = read_claim(stored, incoming.partition, incoming.offset, incoming.decided_as)
         if claim.earlier and stored:
             now = stored.decided_at
         ruling = decide(
@@ -113,7 +124,7 @@ class Planner:
             claim,
             self._catalogue,
             now,
-            incoming.origin,
+            incoming.decided_as,
             self._unknown_types,
         )
         self._claim(incoming, ruling, stored, now)
@@ -122,7 +133,7 @@ class Planner:
         self._emit(routed)
 
     def _claim(self, incoming: Incoming, ruling: Ruling, stored: StoredClaim | None, now: int) -> None:
-        claim = next_claim(stored, ruling, incoming.partition, incoming.offset, incoming.origin, now)
+        claim = next_claim(stored, ruling, incoming.partition, incoming.offset, incoming.decided_as, now)
         if claim is not None:
             self._known.claims[incoming.claim_key] = self.claims[incoming.claim_key] = claim
         if ruling.kind is Kind.CANCEL:
@@ -134,10 +145,11 @@ class Planner:
         headers: Headers | None = (
             [(Header.TRACEPARENT, incoming.traceparent)] if incoming.traceparent is not None else None
         )
+        told = [*(headers or ()), *incoming.history] if incoming.history else headers
         for channel in ruling.channels:
             if channel.verdict is Verdict.DISPATCH:
                 value = self._codec.encode_dispatch(self._dispatch(routed, channel), incoming.body)
-                self.records.append(Record(_TOPICS[channel.channel, ruling.priority], key, value, headers))
+                self.records.append(Record(_TOPICS[channel.channel, ruling.priority], key, value, told))
                 continue
             if channel.verdict is Verdict.DEFER:
                 value = self._codec.encode_deferred(self._deferred(routed, channel), incoming.body)
@@ -249,10 +261,11 @@ class Planner:
                 )
                 for c in ruling.channels
             ],
-            inputs=_json(_inputs(ruling)).decode(),
+            inputs=_json(_inputs(incoming, ruling)).decode(),
         )
 
 
-def _inputs(ruling: Ruling) -> dict[str, object]:
+def _inputs(incoming: Incoming, ruling: Ruling) -> dict[str, object]:
     """Where no channel names its rule, the decision as a whole does: else a duplicate would look like a lost event."""
-    return ruling.inputs if ruling.channels else {**ruling.inputs, "rule": ruling.rule}
+    inputs = {**ruling.inputs, "first_time": True} if incoming.first_time else ruling.inputs
+    return inputs if ruling.channels else {**inputs, "rule": ruling.rule}

@@ -15,8 +15,8 @@ from pipeline.config import RouterSettings
 from pipeline.errors import MalformedRecord, Unavailable, UnknownSchema
 from pipeline.events.codec import Codec, DecodedEvent
 from pipeline.events.schemas import SchemaBook
-from pipeline.events.vocabulary import Channel, Priority, Reason, Verdict
-from pipeline.kafka.dead_letters import dead_letter
+from pipeline.events.vocabulary import Channel, Origin, Priority, Reason, Verdict
+from pipeline.kafka.dead_letters import dead_letter, history
 from pipeline.kafka.names import INGEST_DLQ, Header
 from pipeline.kafka.producer import AsyncProducer, Batch, Record
 from pipeline.kafka.tracing import header, origin_of, trace_id
@@ -122,15 +122,18 @@ class Router:
             rejected.append(self._reject(record, error))
             return None
         traceparent = header(record.headers, Header.TRACEPARENT)
+        origin = origin_of(record.headers)
         return Incoming(
             record.partition,
             record.offset,
             decoded.event,
             decoded.body,
             decoded.data,
-            origin_of(record.headers),
+            origin,
             traceparent,
             trace_id(traceparent),
+            first_time=header(record.headers, Header.REPLAY_FIRST) is not None,
+            history=history(record.headers) if origin is Origin.REPLAYED else [],
         )
 
     async def _read(self, value: bytes | None) -> DecodedEvent:

@@ -68,7 +68,8 @@ async def test_an_entry_that_was_changed_or_taken_away_is_found(
 ) -> None:
     for number in range(1, 5):
         await add(trail, number)
-    await pool.execute(f"{UNLOCK}; {statement}")
+    await pool.execute(UNLOCK)
+    await pool.execute(statement)
     assert (await trail.verify()).problem == found
 
 
@@ -83,7 +84,8 @@ async def test_an_entry_sealed_anew_does_not_fit_the_next_one(trail: AuditTrail,
 
 async def test_a_trail_that_was_made_anew_lacks_the_head_that_somebody_noted(trail: AuditTrail, pool: Pool) -> None:
     noted = await add(trail, 1)
-    await pool.execute(f"{UNLOCK}; DELETE FROM audit_trail")
+    await pool.execute(UNLOCK)
+    await pool.execute("DELETE FROM audit_trail")
     await pool.execute("UPDATE audit_trail_head SET seq = 0, hash = decode(repeat('00', 32), 'hex')")
     await add(trail, 2)
     assert (await trail.verify()).problem == ""
@@ -126,7 +128,8 @@ async def test_the_commands_say_by_their_exit_code_whether_the_trail_is_whole(
     assert "“a téléphone”" in (await asyncio.to_thread(pipeline, dsn, "list")).stdout
     whole = await asyncio.to_thread(pipeline, dsn, "verify", "--contains", str(Head(1, entry.hash)))
     assert (whole.returncode, whole.stdout) == (0, f"whole: 1 entries, head 1:{entry.hash.hex()}\n")
-    await pool.execute(f"{UNLOCK}; UPDATE audit_trail SET why = ''")
+    await pool.execute(UNLOCK)
+    await pool.execute("UPDATE audit_trail SET why = ''")
     broken = await asyncio.to_thread(pipeline, dsn, "verify", "--json")
     assert broken.returncode == 1
     assert json.loads(broken.stdout)["problem"] == "entry 1 was changed"
