@@ -92,6 +92,8 @@ async def carry_out(settings: Settings, order: Order, watch: Watch) -> Report:
     async with await open_pool(settings.postgres) as pool, exclusive(pool, LOCK) as still_held:
         desk = Desk(settings.kafka, codec, await asyncio.to_thread(read_handled, settings.kafka))
         with await asyncio.to_thread(desk.index, order.selection) as index:
+            if not index.size:
+                return Report(selected=0)
             trail = AuditTrail(pool)
             await _audit(trail, order, "begin", {"selected": index.size})
             async with AsyncProducer(producer_config(settings.kafka)) as producer:
