@@ -48,7 +48,7 @@ class Balance:
     after a unit's first, by whether it was flagged as in doubt. `unknown_units`: an outcome without a decision.
     `outlived`: neither accepted nor
     unknown, because the record that is missing may be older than its topic keeps. `repeated`: records written twice, which is
-    harmless. In events: `requests`, `duplicates` and `cancels` decided, `rejected` (in the ingest dead-letter topic),
+    harmless. In events: `requests`, `duplicates` and `cancels` decided, `rejected` (open in the ingest dead-letter topic),
     `not_routed` (not decided yet). `unreadable`: records of our own topics that cannot be read. `lag`: records that
     each consumer group has not finished. `feedback`: units by channel and what came in after ``sent``.
     """

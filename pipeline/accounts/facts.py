@@ -7,10 +7,16 @@ import msgspec
 
 from pipeline.events.ids import notification_id
 from pipeline.events.records import Decision, DeliveryStatus
-from pipeline.events.vocabulary import Kind, Verdict
+from pipeline.events.vocabulary import Kind, Origin, Status, Verdict
+
+FIRST_TIME = "first_time"
+"""The input of a decision that says that a replayed event had not been decided before."""
 
 DECIDED = -1
 """`Fact.offset` of what a decision says."""
+
+OPEN = -2
+"""`Fact.offset` of a dead letter that nobody has replayed or dropped."""
 
 
 class Saying(NamedTuple):
@@ -30,7 +36,7 @@ class Fact(NamedTuple):
     """One thing that one record says about one unit (event × channel).
 
     `partition` is that of the record that says it; all records of a unit lie in partitions of one number. `offset` is
-    a status record's own, and so the order of a unit's statuses; or `DECIDED`. Times in ms.
+    a status record's own, and so the order of a unit's statuses; or `DECIDED`, or `OPEN`. Times in ms.
     """
 
     notification_id: str
@@ -65,7 +71,16 @@ def facts_of_decision(decision: Decision, partition: int) -> Iterator[Fact]:
 
 def whole_rule(decision: Decision) -> str:
     """The rule that decided the event as a whole; the router notes it where there is no channel to say it."""
-    return str(msgspec.json.decode(decision.inputs, type=dict[str, object]).get("rule", ""))
+    return str(_input(decision, "rule") or "")
+
+
+def _input(decision: Decision, name: str) -> object:
+    return msgspec.json.decode(decision.inputs, type=dict[str, object]).get(name)
+
+
+def fact_of_dead_letter(unit: str, channel: str, priority: str, reason: str, at: int) -> Fact:
+    """That its dead letter is open. `at` in ms."""
+    return Fact(unit, 0, OPEN, Saying(Status.DEAD_LETTERED, reason, channel, priority, False), at, at)
 
 
 def fact_of_status(status: DeliveryStatus, partition: int, offset: int) -> Fact:
@@ -75,7 +90,9 @@ def fact_of_status(status: DeliveryStatus, partition: int, offset: int) -> Fact:
 
 
 def event_of_decision(decision: Decision) -> DecidedEvent:
-    """`what` is ``cancel``, ``duplicate`` (all channels are) or ``request``."""
+    """`what` is ``cancel``, ``duplicate`` (all channels are), ``request``, or the origin of what was decided before."""
     verdicts: set[str] = {channel.verdict for channel in decision.channels} or {whole_rule(decision)}
     what = "duplicate" if verdicts == {Verdict.DUPLICATE} else "request"
+    if decision.origin is not Origin.INGEST and not _input(decision, FIRST_TIME):
+        what = decision.origin
     return DecidedEvent(decision.partition, decision.offset, "cancel" if decision.kind is Kind.CANCEL else what)

@@ -4,8 +4,18 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from pipeline.accounts.facts import DECIDED, Fact, Saying
-from pipeline.events.vocabulary import FEEDBACK, ON_THE_WAY, TERMINAL, WAITING, Channel, Priority, Status, Verdict
+from pipeline.accounts.facts import DECIDED, OPEN, Fact, Saying
+from pipeline.events.vocabulary import (
+    FEEDBACK,
+    ON_THE_WAY,
+    TERMINAL,
+    WAITING,
+    Channel,
+    Priority,
+    Reason,
+    Status,
+    Verdict,
+)
 from pipeline.kafka.names import ROUTER_GROUP, worker_group
 
 _DUPLICATE = Verdict.DUPLICATE
@@ -20,6 +30,8 @@ class State(StrEnum):
     IN_FLIGHT = "in_flight"
     DUPLICATE = "duplicate"
     """Only duplicate events name it: accounted in their decisions alone."""
+    REJECTED = "rejected"
+    """It was never decided: it waits in the ingest dead-letter topic, or was dropped from it."""
     UNKNOWN = "unknown"
     """It has an outcome, and nobody decided it."""
 
@@ -46,11 +58,15 @@ class Unit(NamedTuple):
 def settle(facts: Sequence[Fact]) -> Unit:
     """Fold the facts of one unit, at least one, in any order."""
     decisions = [f for f in facts if f.offset == DECIDED]
-    told = [f for f in facts if f.offset != DECIDED]
+    told = [f for f in facts if f.offset >= 0]
+    letters = [f for f in facts if f.offset == OPEN]
     statuses = _distinct(told) if len(told) > 1 else told
     accepted = [f for f in decisions if f.said.word != _DUPLICATE]
     terminals = [f for f in statuses if f.said.word in TERMINAL]
-    state, outcome = _place(accepted, decisions, statuses, terminals)
+    if accepted:
+        state, outcome = _place(accepted, statuses, terminals, letters)
+    else:
+        state, outcome = _never_accepted(decisions, statuses, letters)
     outcomes = {f.said.word for f in terminals}
     sent = [f for f in terminals if f.said.word == _SENT]
     unflagged = max(0, sum(not f.said.in_doubt for f in sent) - 1)
@@ -67,16 +83,24 @@ def settle(facts: Sequence[Fact]) -> Unit:
     )
 
 
+def _never_accepted(decisions: list[Fact], statuses: list[Fact], letters: list[Fact]) -> tuple[State, Fact]:
+    if statuses:
+        dropped = not statuses[0].said.channel and statuses[0].said.reason == Reason.DROPPED
+        return (State.REJECTED if dropped else State.UNKNOWN), statuses[0]
+    return (State.DUPLICATE, max(decisions, key=_moment)) if decisions else (State.REJECTED, letters[-1])
+
+
 def _place(
-    accepted: list[Fact], decisions: list[Fact], statuses: list[Fact], terminals: list[Fact]
+    accepted: list[Fact], statuses: list[Fact], terminals: list[Fact], letters: list[Fact]
 ) -> tuple[State, Fact]:
-    if not accepted:
-        return (State.UNKNOWN, statuses[0]) if statuses else (State.DUPLICATE, max(decisions, key=_moment))
+    """An open dead letter waits whatever was said last: its replay may have got no further than to say so."""
     if terminals:
         return State.TERMINAL, terminals[0]
     steps = [f for f in statuses if f.said.word in WAITING or f.said.word in ON_THE_WAY]
     if waits := _waits(steps):
         return State.WAITING, waits
+    if letters:
+        return State.WAITING, letters[-1]
     return State.IN_FLIGHT, steps[-1] if steps else max(accepted, key=_moment)
 
 

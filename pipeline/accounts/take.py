@@ -1,17 +1,28 @@
 """Takes the balance from a running cluster: reads the decisions and the delivery-status topic from end to end."""
 
 import asyncio
+from collections.abc import Iterator
 
 from confluent_kafka import Message
 
 from pipeline.accounts.balance import Balance, Since, Tally
-from pipeline.accounts.facts import DecidedEvent, Fact, event_of_decision, fact_of_status, facts_of_decision
+from pipeline.accounts.facts import (
+    DecidedEvent,
+    Fact,
+    event_of_decision,
+    fact_of_dead_letter,
+    fact_of_status,
+    facts_of_decision,
+)
 from pipeline.accounts.ledger import Ledger
 from pipeline.accounts.settle import settle
 from pipeline.config import KafkaSettings, Settings
+from pipeline.dlq.letters import Content, DeadLetter, read_content, units_of
+from pipeline.dlq.scan import scan
 from pipeline.errors import MalformedRecord
 from pipeline.events.codec import Codec
 from pipeline.events.registry import open_book
+from pipeline.kafka.handled_topic import read_handled_if_any
 from pipeline.kafka.names import DECISIONS, DELIVERY_STATUS, INGEST_DLQ, ROUTER_GROUP
 from pipeline.kafka.reader import read_topics
 from pipeline.observability.lag import OffsetReader, Offsets
@@ -30,6 +41,7 @@ def take_balance(settings: Settings, codec: Codec | None = None) -> Balance:
     before = offsets.read()
     with Ledger() as ledger:
         books = _Books(codec or open_codec(settings.kafka), ledger)
+        books.enter_letters(settings.kafka, [topic for topic, depth in before.depths.items() if depth])
         for topic in (DELIVERY_STATUS, DECISIONS):
             for batch in read_topics(settings.kafka, [topic]):
                 books.enter(topic, batch)
@@ -61,6 +73,11 @@ def _finished(group: str, before: Offsets, after: Offsets) -> bool:
     return all(before.of(g).lag == 0 and before.of(g) == after.of(g) for g in {ROUTER_GROUP, group})
 
 
+def _facts_of_letter(letter: DeadLetter, content: Content) -> Iterator[Fact]:
+    for unit in units_of(letter, content):
+        yield fact_of_dead_letter(unit.notification_id, unit.channel, unit.priority, letter.reason, letter.at)
+
+
 class _Books:
     """Enters records into the ledger, and notes the time of the first record in each partition of both topics."""
 
@@ -69,6 +86,13 @@ class _Books:
         self._ledger = ledger
         self._first: dict[str, dict[int, int]] = {DECISIONS: {}, DELIVERY_STATUS: {}}
         self.unreadable = 0
+
+    def enter_letters(self, kafka: KafkaSettings, topics: list[str]) -> None:
+        """The dead letters that are open, of `topics`."""
+        if topics:
+            for letters in scan(kafka, topics, read_handled_if_any(kafka)):
+                read = [(letter, read_content(self._codec, letter)) for letter in letters]
+                self._ledger.add([fact for letter, content in read for fact in _facts_of_letter(letter, content)])
 
     def enter(self, topic: str, batch: list[Message]) -> None:
         facts: list[Fact] = []

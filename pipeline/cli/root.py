@@ -6,9 +6,11 @@ import typer
 
 from pipeline.cli import (
     accounts,
+    audit,
     catalogue,
     demo,
     devices,
+    dlq,
     docs,
     doctor,
     explain,
@@ -48,6 +50,8 @@ app.add_typer(templates.app, name="templates")
 app.add_typer(users.app, name="users")
 app.add_typer(devices.app, name="devices")
 app.add_typer(status.app, name="status")
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(audit.app, name="audit")
 app.add_typer(docs.app, name="docs")
 
 

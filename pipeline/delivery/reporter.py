@@ -37,7 +37,12 @@ class Reporter:
         if final.status is Status.DEAD_LETTERED:
             await self._outbox.deliver(
                 self._dead_letter(
-                    work.record, final.reason, final.error or final.reason, final.attempt, final.occurred_at
+                    work.record,
+                    final.reason,
+                    final.error or final.reason,
+                    final.attempt,
+                    final.occurred_at,
+                    in_doubt=final.in_doubt,
                 )
             )
         elif final.status is Status.DEFERRED:
@@ -68,7 +73,9 @@ class Reporter:
     def _status(self, work: Work, value: bytes) -> Record:
         return Record(DELIVERY_STATUS, work.lane, value, trace_headers(work.record))
 
-    def _dead_letter(self, record: Inbound, reason: Reason, error: str, attempts: int, now: int) -> Record:
+    def _dead_letter(
+        self, record: Inbound, reason: Reason, error: str, attempts: int, now: int, *, in_doubt: bool = False
+    ) -> Record:
         return dead_letter(
             self._dlq,
             key=record.key,
@@ -81,6 +88,7 @@ class Reporter:
             error=error,
             attempts=attempts,
             now=now,
+            in_doubt=in_doubt,
         )
 
 

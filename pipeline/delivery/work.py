@@ -11,7 +11,7 @@ from pipeline.events.records import Dispatch
 from pipeline.events.vocabulary import Origin
 from pipeline.kafka.inbound import Inbound
 from pipeline.kafka.names import Header
-from pipeline.kafka.tracing import header, origin_of
+from pipeline.kafka.tracing import header, number_of, origin_of
 from pipeline.users.snapshot import UserSnapshot
 
 
@@ -62,7 +62,8 @@ class Work:
     `recipient` None: the user could not be looked up yet.
 
     `held_since`: since when (ms) a circuit keeps it waiting, None while none does; `reserved`: its places in the
-    queues of rate limits.
+    queues of rate limits. `progress` is what we know where Redis knows nothing (any more): a dead letter remembers
+    that it is in doubt.
     """
 
     __slots__ = (
@@ -98,7 +99,8 @@ class Work:
         self.found: Found | None = found
         self.lane = dispatch.event.recipient_id.encode()
         self.rank = rank_of(record, dispatch)
-        self.progress: Progress | None = None
+        doubted = bool(record.headers) and header(record.headers, Header.DLQ_IN_DOUBT) is not None
+        self.progress: Progress | None = Progress(self.rank, doubted=True) if doubted else None
         self.parts: Sequence[Part] | None = None
         self.held_since: int | None = None
         self.reserved = Reserved()
@@ -114,10 +116,11 @@ def rank_of(record: Inbound, dispatch: Dispatch) -> int:
     """Tells a notification that comes again (released, replayed) from the same one delivered twice by Kafka.
 
     The router decides later each time, and a record routed twice after a crash repeats its first decision's time.
-    What is replayed past the router has the old decision in it, but a record time of its own.
+    What is replayed past the router has the old decision in it, and a header that is higher each time; replayed by
+    another program than ours, at least a record time of its own.
     """
     if record.headers and origin_of(record.headers) is Origin.REPLAYED:
-        return max(dispatch.decided_at, record.timestamp)
+        return max(dispatch.decided_at, number_of(record.headers, Header.REPLAY_ROUND) or record.timestamp)
     return dispatch.decided_at
 
 

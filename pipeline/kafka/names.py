@@ -7,6 +7,8 @@ DEFERRED = "notifications.deferred"
 DECISIONS = "notifications.decisions"
 DELIVERY_STATUS = "notifications.delivery-status"
 INGEST_DLQ = "notifications.ingest.dlq"
+DLQ_HANDLED = "notifications.dlq-handled"
+"""Which dead letters were replayed or dropped (`pipeline.kafka.handled`); nobody but the operators' commands writes it."""
 
 ROUTER_GROUP = "notification-router"
 SCHEDULER_GROUP = "notification-scheduler"
@@ -35,7 +37,9 @@ def worker_group(channel: Channel, priority: Priority) -> str:
 
 DISPATCH_TOPICS: tuple[str, ...] = tuple(dispatch_topic(c, p) for c in Channel for p in Priority)
 DLQ_TOPICS: tuple[str, ...] = (INGEST_DLQ, *(channel_dlq(c) for c in Channel))
-ALL_TOPICS: tuple[str, ...] = (INGEST, *DISPATCH_TOPICS, DEFERRED, DECISIONS, DELIVERY_STATUS, *DLQ_TOPICS)
+LINE_TOPICS: tuple[str, ...] = (INGEST, *DISPATCH_TOPICS, DEFERRED, DECISIONS, DELIVERY_STATUS, *DLQ_TOPICS)
+"""What the services need."""
+ALL_TOPICS: tuple[str, ...] = (*LINE_TOPICS, DLQ_HANDLED)
 
 
 class Header:
@@ -53,3 +57,6 @@ class Header:
     DLQ_PARTITION = "dlq.partition"
     DLQ_OFFSET = "dlq.offset"
     DLQ_AT = "dlq.at"
+    DLQ_IN_DOUBT = "dlq.in_doubt"
+    REPLAY_ROUND = "replay.round"
+    REPLAY_FIRST = "replay.first"

@@ -1,7 +1,7 @@
 """Says in one sentence why Kafka cannot be reached, and what to change."""
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, TopicMetadata  # type: ignore[attr-defined] # not in its __all__
 
 from pipeline.config import KafkaSettings
 from pipeline.errors import Unavailable
@@ -39,11 +39,21 @@ class Reach:
         Raises:
             Unavailable: Kafka does not answer within `METADATA_SECONDS`, or has no such topic.
         """
-        try:
-            metadata = client.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
-        except KafkaException as error:
-            client.poll(0)
-            raise Unavailable(self.failure(error.args[0].str())) from error
+        metadata = self._metadata(client, topic)
         if metadata.error is not None:
             raise Unavailable(f"cannot read topic {topic}: {metadata.error.str()} (create it: pipeline topics apply)")
         return [(topic, number) for number in sorted(metadata.partitions)]
+
+    def partitions_if_any(self, client: Consumer | AdminClient, topic: str) -> list[tuple[str, int]]:
+        """As `partitions`; none where there is no such topic."""
+        metadata = self._metadata(client, topic)
+        if metadata.error is not None and metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return []
+        return self.partitions(client, topic)
+
+    def _metadata(self, client: Consumer | AdminClient, topic: str) -> TopicMetadata:
+        try:
+            return client.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
+        except KafkaException as error:
+            client.poll(0)
+            raise Unavailable(self.failure(error.args[0].str())) from error

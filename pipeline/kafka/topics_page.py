@@ -23,12 +23,14 @@ def render(page: str, topics: list[Topic], schema_of: Callable[[str], AvroSchema
 
 
 def topics_table(topics: list[Topic]) -> str:
-    rows = [
-        f"| `{t.name}` | {t.schema or '–'} | {t.partitions} | {int(t.settings['retention.ms']) // DAY_MS} d "
-        f"| {t.description} |"
-        for t in topics
-    ]
+    rows = [f"| `{t.name}` | {t.schema or '–'} | {t.partitions} | {_kept(t)} | {t.description} |" for t in topics]
     return "\n".join(["| Topic | Value | Partitions | Kept | What |", "|---|---|---|---|---|", *rows])
+
+
+def _kept(topic: Topic) -> str:
+    if topic.settings["cleanup.policy"] == "compact":
+        return "last of each key"
+    return f"{int(topic.settings['retention.ms']) // DAY_MS} d"
 
 
 def fields_table(schema: AvroSchema) -> str:

@@ -7,7 +7,7 @@ from pipeline.kafka.names import Header
 
 RawHeaders = Iterable[tuple[str, bytes | None]] | None
 
-_LONGEST_INSTANT = 16
+_LONGEST_NUMBER = 19
 _ORIGINS = {origin.encode(): origin for origin in Origin}
 
 
@@ -25,10 +25,10 @@ def origin_of(headers: RawHeaders) -> Origin:
     return _ORIGINS.get(header(headers, Header.ORIGIN) or b"", Origin.INGEST)
 
 
-def instant_of(headers: RawHeaders, name: str) -> int:
-    """A header that holds milliseconds since the epoch as decimal text; 0 where there is none that can be read."""
+def number_of(headers: RawHeaders, name: str) -> int:
+    """A header that holds a positive whole number as decimal text; 0 where there is none."""
     text = header(headers, name) or b""
-    return int(text) if text.isdigit() and len(text) < _LONGEST_INSTANT else 0
+    return int(text) if text.isdigit() and len(text) < _LONGEST_NUMBER else 0
 
 
 def trace_id(traceparent: bytes | None) -> str:

@@ -51,7 +51,7 @@ def examine_kafka(kafka: KafkaSettings) -> list[Finding]:
 
 
 def depth_findings(offsets: Offsets) -> Iterable[Finding]:
-    """One for each consumer group that is behind and each dead-letter topic that holds something; pure."""
+    """One for each consumer group that is behind and each dead-letter topic that has open ones; pure."""
     behind = [progress for progress in offsets.progress if progress.lag]
     for progress in behind:
         yield Finding(
@@ -64,8 +64,8 @@ def depth_findings(offsets: Offsets) -> Iterable[Finding]:
         yield Finding("lag", Level.OK, f"none in {len(offsets.progress)} consumer groups; the queues are empty")
     letters = {topic: depth for topic, depth in offsets.depths.items() if depth}
     for topic, depth in letters.items():
-        remedy = f"read the reasons in the headers (dlq.reason, dlq.error) of {topic}"
-        yield Finding(f"dead letters {topic}", Level.WARN, f"{depth} records", remedy)
+        remedy = f"pipeline dlq list --topic {topic}; once the cause is mended, pipeline dlq replay"
+        yield Finding(f"dead letters {topic}", Level.WARN, f"{depth} open", remedy)
     if not letters:
         yield Finding("dead letters", Level.OK, "none")
 

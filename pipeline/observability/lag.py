@@ -15,10 +15,13 @@ from prometheus_client import Gauge
 from pipeline.config import KafkaSettings
 from pipeline.errors import Unavailable
 from pipeline.events.vocabulary import Channel, Priority
+from pipeline.kafka.handled import Handled
+from pipeline.kafka.handled_topic import dlq_topic_ids, read_handled
 from pipeline.kafka.names import (
     DECISIONS,
     DEFERRED,
     DELIVERY_STATUS,
+    DLQ_HANDLED,
     DLQ_TOPICS,
     INGEST,
     ROUTER_GROUP,
@@ -40,6 +43,7 @@ GROUPS: dict[str, str] = {
 }
 """Every consumer group whose lag means notifications that nobody has finished, and the topic it reads."""
 
+_NOTHING_HANDLED: tuple[tuple[int, ...], dict[str, str]] = ((), {})
 _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _TIMEOUT = 3.0
@@ -86,8 +90,8 @@ class Progress:
 class Offsets:
     """The cluster at one moment.
 
-    `depths`: the records of each dead-letter topic that are not deleted yet. `lows`: the first offset that each
-    partition of the decisions and delivery-status topics still has.
+    `depths`: the records of each dead-letter topic that are open, that is neither deleted yet nor replayed or dropped.
+    `lows`: the first offset that each partition of the decisions and delivery-status topics still has.
     """
 
     progress: tuple[Progress, ...]
@@ -102,6 +106,8 @@ class OffsetReader:
     """Reads `Offsets`. Holds one admin client; its calls block for up to some seconds."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._handled, self._handled_at = Handled({}), _NOTHING_HANDLED
         self._reach = Reach(kafka)
         self._admin = AdminClient(self._reach.client_config())  # type: ignore[arg-type] # the stub forgets callbacks
 
@@ -147,17 +153,31 @@ class OffsetReader:
     def _read(self) -> Offsets:
         topics = (*GROUPS.values(), *DLQ_TOPICS, *_RECORDED)
         partitions = {topic: self._reach.partitions(self._admin, topic) for topic in topics}
+        marks = self._reach.partitions_if_any(self._admin, DLQ_HANDLED)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             answers = pool.map(lambda group: self._committed(group, partitions[GROUPS[group]]), GROUPS)
             committed = dict(zip(GROUPS, answers, strict=True))
-        everything = [position for topic in topics for position in partitions[topic]]
+        everything = [*marks, *(position for topic in topics for position in partitions[topic])]
         lows = self._bounds(everything, _EARLIEST)
         ends = self._bounds(everything, _LATEST)
         progress = tuple(
             _progress(group, topic, partitions[topic], committed[group], lows, ends) for group, topic in GROUPS.items()
         )
-        depths = {topic: sum(ends[p] - lows[p] for p in partitions[topic]) for topic in DLQ_TOPICS}
+        handled = self._handled_up_to(tuple(ends[p] for p in marks))
+        depths = {
+            topic: sum(ends[p] - lows[p] - handled.count(*p, lows[p], ends[p]) for p in partitions[topic])
+            for topic in DLQ_TOPICS
+        }
         return Offsets(progress, depths, {t: tuple(lows[p] for p in partitions[t]) for t in _RECORDED})
+
+    def _handled_up_to(self, ends: tuple[int, ...]) -> Handled:
+        """Read anew only when there is something new: that is when somebody replays or drops."""
+        if not any(ends):
+            return Handled({})
+        ids = dlq_topic_ids(self._admin)
+        if self._handled_at != (ends, ids):
+            self._handled, self._handled_at = read_handled(self._kafka, ids), (ends, ids)
+        return self._handled
 
     def _committed(self, group: str, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Asked by a consumer that never joins: librdkafka's admin call for it ends the process with a segmentation

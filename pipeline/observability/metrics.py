@@ -54,7 +54,9 @@ class Metrics:
             ["topic", "reason"],
             registry=r,
         )
-        self.dlq_depth = Gauge("notifications_dlq_depth", "Records in a dead-letter topic.", ["topic"], registry=r)
+        self.dlq_depth = Gauge(
+            "notifications_dlq_depth", "Dead letters that nobody has replayed or dropped.", ["topic"], registry=r
+        )
         self.consumer_lag = Gauge(
             "notifications_consumer_lag", "Records not yet finished.", ["group", "topic"], registry=r
         )

@@ -80,6 +80,8 @@ class Incoming:
 
     `round` tells what comes again (released, replayed) from the same coming twice; empty for what comes from outside.
     `deferred_at` and `released_at` (ms) are when the wait that it comes from began and was over; 0: not known.
+    `first_time`: it was replayed, and had not been decided before. `history` are the headers of the times that it was
+    dead-lettered.
     """
 
     record: IngestRecord
@@ -94,6 +96,13 @@ class Incoming:
     round: str = ""
     deferred_at: int = 0
     released_at: int = 0
+    first_time: bool = False
+    history: Headers = field(default_factory=list)
+
+    @property
+    def decided_as(self) -> Origin:
+        """Who claims its key and who is a duplicate does not depend on whether it was unreadable at first."""
+        return Origin.INGEST if self.first_time else self.origin
 
     @property
     def partition(self) -> int:
@@ -163,7 +172,7 @@ class Planner:
         event, known = incoming.event, self._known
         stored = known.claims[incoming.claim_key]
         this_round = known.rounds.get(incoming.round_key) if incoming.round else None
-        claim = read_claim(stored, incoming.partition, incoming.offset, incoming.origin, this_round)
+        claim = read_claim(stored, incoming.partition, incoming.offset, incoming.decided_as, this_round)
         if claim.earlier:
             now = decided_at = claim.earlier[0].decided_at
         else:
@@ -177,7 +186,7 @@ class Planner:
             claim,
             self._catalogue,
             now,
-            incoming.origin,
+            incoming.decided_as,
             self._unknown_types,
         )
         self._claim(incoming, ruling, stored, decided_at)
@@ -212,14 +221,14 @@ class Planner:
             self.records.append(Record(DELIVERY_STATUS, key, self._codec.encode_status(status)))
 
     def _claim(self, incoming: Incoming, ruling: Ruling, stored: StoredClaim | None, now: int) -> None:
-        claim = next_claim(stored, ruling, incoming.partition, incoming.offset, incoming.origin, now)
+        claim = next_claim(stored, ruling, incoming.partition, incoming.offset, incoming.decided_as, now)
         if claim is not None:
             self._known.claims[incoming.claim_key] = self.claims[incoming.claim_key] = claim
         if ruling.kind is Kind.CANCEL:
             self.cancels.append(incoming.claim_key)
         elif incoming.round:
-            told = round_claim(ruling, incoming.partition, incoming.offset, now)
-            self._known.rounds[incoming.round_key] = self.rounds[incoming.round_key] = told
+            left = round_claim(ruling, incoming.partition, incoming.offset, now)
+            self._known.rounds[incoming.round_key] = self.rounds[incoming.round_key] = left
 
     def _emit(self, routed: Routed) -> None:
         incoming, ruling = routed.incoming, routed.ruling
@@ -227,11 +236,12 @@ class Planner:
         headers: Headers | None = (
             [(Header.TRACEPARENT, incoming.traceparent)] if incoming.traceparent is not None else None
         )
+        told = [*(headers or ()), *incoming.history] if incoming.history else headers
         for channel in ruling.channels:
             if channel.verdict is Verdict.DISPATCH:
                 value = self._codec.encode_dispatch(self._dispatch(routed, channel), incoming.body)
                 topic = _TOPICS[channel.channel, ruling.priority]
-                self.records.append(Record(topic, key, value, [*(headers or ()), SENDS] if ruling.sends else headers))
+                self.records.append(Record(topic, key, value, [*(told or ()), SENDS] if ruling.sends else told))
                 continue
             if channel.verdict in _WAITS:
                 value = self._codec.encode_deferred(self._deferred(routed, channel), incoming.body)
@@ -373,4 +383,5 @@ class Planner:
 def _inputs(incoming: Incoming, ruling: Ruling) -> dict[str, object]:
     """Where no channel names its rule, the decision as a whole does: else a duplicate would look like a lost event."""
     inputs = {**ruling.inputs, "user": "stale"} if incoming.stale_user else ruling.inputs
+    inputs = {**inputs, "first_time": True} if incoming.first_time else inputs
     return inputs if ruling.channels else {**inputs, "rule": ruling.rule}

@@ -18,10 +18,10 @@ from pipeline.errors import MalformedRecord, Unavailable, UnknownSchema
 from pipeline.events.codec import Codec, DecodedEvent
 from pipeline.events.schemas import SchemaBook
 from pipeline.events.vocabulary import Channel, Origin, Priority, Reason, Verdict
-from pipeline.kafka.dead_letters import dead_letter
+from pipeline.kafka.dead_letters import dead_letter, history
 from pipeline.kafka.names import DECISIONS, DELIVERY_STATUS, INGEST_DLQ, Header
 from pipeline.kafka.producer import AsyncProducer, Batch, Record
-from pipeline.kafka.tracing import header, instant_of, origin_of, trace_id
+from pipeline.kafka.tracing import header, number_of, origin_of, trace_id
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
 from pipeline.observability.patience import until_available
@@ -177,8 +177,10 @@ class Router:
             origin,
             traceparent,
             trace_id(traceparent),
+            first_time=header(record.headers, Header.REPLAY_FIRST) is not None,
+            history=history(record.headers) if origin is Origin.REPLAYED else [],
         )
-        return incoming if origin is Origin.INGEST else _come_again(incoming, record)
+        return incoming if incoming.decided_as is Origin.INGEST else _come_again(incoming, record)
 
     async def _read(self, value: bytes | None) -> DecodedEvent:
         try:
@@ -234,11 +236,11 @@ class Router:
 
 def _come_again(incoming: Incoming, record: IngestRecord) -> Incoming:
     """What was released says which wait it comes from, however often it is released; all else is known by its place."""
-    deferred_at = instant_of(record.headers, Header.DEFERRED_AT)
+    deferred_at = number_of(record.headers, Header.DEFERRED_AT)
     waited = f"{deferred_at}+{'+'.join(incoming.event.channels)}"
     return replace(
         incoming,
         round=waited if deferred_at else f"{record.partition}@{record.offset}",
         deferred_at=deferred_at,
-        released_at=instant_of(record.headers, Header.RELEASED_AT),
+        released_at=number_of(record.headers, Header.RELEASED_AT),
     )

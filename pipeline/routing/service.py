@@ -9,7 +9,7 @@ from pipeline.catalogue.loader import load_catalogue
 from pipeline.events.codec import Codec
 from pipeline.events.registry import open_book
 from pipeline.kafka.client import UNHURRIED, producer_config
-from pipeline.kafka.names import ALL_TOPICS
+from pipeline.kafka.names import LINE_TOPICS
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.producer import AsyncProducer
 from pipeline.observability.lag import sample_lag
@@ -28,7 +28,7 @@ from pipeline.users.lookup import Lookup
 async def _servers(runtime: Runtime, redis: Redis, pool: Pool) -> None:
     settings, health = runtime.settings, runtime.health
     await asyncio.gather(
-        wait_for_topics(settings.kafka, ALL_TOPICS, health), wait_for_stores(redis, pool, settings, health)
+        wait_for_topics(settings.kafka, LINE_TOPICS, health), wait_for_stores(redis, pool, settings, health)
     )
 
 

@@ -114,7 +114,7 @@ async def take_pace(connection: Connection, channel: Channel, rate: float, wante
     async with connection.transaction():
         used = await connection.fetchval(sql("lock_pace"), channel.value, instant(now - 1_000))
         given: Grant = grant(_microseconds(used), now * 1_000, rate, wanted)
-        await connection.execute(sql("put_pace"), channel.value, _instant_of_microseconds(given.used_until))
+        await connection.execute(sql("put_pace"), channel.value, _number_of_microseconds(given.used_until))
     return given.allowed
 
 
@@ -123,7 +123,7 @@ def _microseconds(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _instant_of_microseconds(microseconds: int) -> datetime:
+def _number_of_microseconds(microseconds: int) -> datetime:
     return instant(microseconds // 1_000).replace(microsecond=microseconds % 1_000_000)
 
 

@@ -18,7 +18,7 @@ from pipeline.events.records import NotificationRequested
 from pipeline.events.vocabulary import Channel, Status
 from pipeline.kafka.names import INGEST, Header
 from pipeline.kafka.reader import read_topics
-from pipeline.kafka.tracing import instant_of
+from pipeline.kafka.tracing import number_of
 from pipeline.users.snapshot import Device, UserSnapshot
 from tests.line.rig import Rig, wait_until
 
@@ -120,7 +120,7 @@ def released_at(rig: Rig) -> list[int]:
     for batch in read_topics(rig.settings.kafka, [INGEST]):
         for message in batch:
             headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
-            if at := instant_of(headers, Header.RELEASED_AT):
+            if at := number_of(headers, Header.RELEASED_AT):
                 unit = rig.codec.decode_event(message.value()).event.idempotency_key
                 first[unit] = min(first.get(unit, at), at)
     return sorted(first.values())

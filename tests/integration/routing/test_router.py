@@ -9,14 +9,15 @@ import pytest
 from confluent_kafka import Message
 from redis.asyncio import Redis
 
+from pipeline.accounts.facts import event_of_decision
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.config import KafkaSettings, RouterSettings
 from pipeline.events.codec import Codec
 from pipeline.events.records import Decision, DeliveryStatus, NotificationRequested
 from pipeline.events.schemas import SchemaBook
-from pipeline.events.vocabulary import Channel, Kind, Priority, Reason, Status, Verdict
+from pipeline.events.vocabulary import Channel, Kind, Origin, Priority, Reason, Status, Verdict
 from pipeline.kafka.client import producer_config
-from pipeline.kafka.names import DECISIONS, DEFERRED, DELIVERY_STATUS, INGEST, INGEST_DLQ, dispatch_topic
+from pipeline.kafka.names import DECISIONS, DEFERRED, DELIVERY_STATUS, INGEST, INGEST_DLQ, Header, dispatch_topic
 from pipeline.kafka.producer import AsyncProducer
 from pipeline.kafka.reader import read_topics
 from pipeline.observability.health import Health
@@ -292,3 +293,34 @@ async def test_a_cancel_is_told_to_whoever_holds_what_waits(world: World) -> Non
     await world.router.route([world.record(shipped("max", kind=Kind.CANCEL, data="{}"), 1)])
     (told,) = (world.codec.decode_deferred(m.value()) for m in world.written(DEFERRED))
     assert (told.event.kind, told.reason, told.event.idempotency_key) == (Kind.CANCEL, Reason.CANCELLED, "k1")
+
+
+def replayed(record: Given, offset: int, *headers: tuple[str, bytes]) -> Given:
+    return replace(record, offset=offset, headers=((Header.ORIGIN, b"replayed"), *headers))
+
+
+async def test_a_refused_event_that_is_replayed_claims_its_key_as_if_it_came_for_the_first_time(world: World) -> None:
+    await known(world, "kim")
+    record = world.record(shipped("kim"), 1)
+    first = (Header.REPLAY_FIRST, b"true")
+    await world.router.route([replayed(record, 5, first)])
+    await world.router.route([replayed(record, 6, first), world.record(shipped("kim", event_id="evt-sent-anew"), 7)])
+    decisions = world.decisions()
+    assert [{c.verdict for c in d.channels} for d in decisions] == [
+        {Verdict.DISPATCH},
+        {Verdict.DUPLICATE},
+        {Verdict.DUPLICATE},
+    ]
+    assert [d.origin for d in decisions] == [Origin.REPLAYED, Origin.REPLAYED, Origin.INGEST]
+    assert [event_of_decision(d).what for d in decisions] == ["request", "duplicate", "duplicate"]
+    assert len(world.written(dispatch_topic(Channel.EMAIL, Priority.HIGH))) == 1
+
+
+async def test_the_history_of_a_dead_letter_goes_with_the_dispatch_that_its_replay_brings_about(world: World) -> None:
+    await known(world, "lea")
+    await world.router.route([world.record(shipped("lea"), 1)])
+    one = replayed(world.record(shipped("lea", channels=[Channel.EMAIL]), 2), 2, ("dlq.reason", b"template_error"))
+    await world.router.route([one])
+    _, again = world.written(dispatch_topic(Channel.EMAIL, Priority.HIGH))
+    assert dict(again.headers() or []) == {"dlq.reason": b"template_error"}
+    assert [event_of_decision(d).what for d in world.decisions()] == ["request", "replayed"]

@@ -7,7 +7,7 @@ from pipeline.events.records import Decision
 from pipeline.events.vocabulary import Kind, Origin, Priority
 
 
-def decision(rule: str, kind: Kind = Kind.REQUEST) -> Decision:
+def decision(rule: str, kind: Kind = Kind.REQUEST, origin: Origin = Origin.INGEST, more: str = "") -> Decision:
     return Decision(
         event_id="e",
         idempotency_key="k",
@@ -19,12 +19,12 @@ def decision(rule: str, kind: Kind = Kind.REQUEST) -> Decision:
         priority=Priority.NORMAL,
         policy_version="1",
         decided_at=1,
-        origin=Origin.INGEST,
+        origin=origin,
         partition=0,
         offset=0,
         trace_id="",
         channels=[],
-        inputs=f'{{"catalogue":"*","rule":"{rule}"}}',
+        inputs=f'{{"catalogue":"*","rule":"{rule}"{more}}}',
     )
 
 
@@ -38,3 +38,12 @@ def test_an_event_without_channels_is_told_from_its_duplicate_by_the_rule(rule: 
 def test_a_cancel_is_no_unit() -> None:
     assert list(facts_of_decision(decision("cancel_request", Kind.CANCEL), 0)) == []
     assert event_of_decision(decision("cancel_request", Kind.CANCEL)).what == "cancel"
+
+
+def test_only_what_had_not_been_decided_before_counts_as_a_request() -> None:
+    for origin in (Origin.RELEASED, Origin.REPLAYED):
+        assert event_of_decision(decision("opted_out", origin=origin)).what == origin
+    first = decision("opted_out", origin=Origin.REPLAYED, more=',"first_time":true')
+    assert event_of_decision(first).what == "request"
+    again = decision("duplicate", origin=Origin.REPLAYED, more=',"first_time":true')
+    assert event_of_decision(again).what == "duplicate"

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.accounts.facts import DECIDED, Fact, Saying
+from pipeline.accounts.facts import DECIDED, Fact, Saying, fact_of_dead_letter
 from pipeline.accounts.settle import State, Unit, settle
 from pipeline.events.vocabulary import TERMINAL, Status, Verdict
 from pipeline.kafka.names import ROUTER_GROUP
@@ -143,3 +143,35 @@ def test_an_event_without_channels_is_a_unit_too_and_in_flight_until_its_outcome
     outcome = Fact(UNIT, 0, 7, Saying(Status.SUPPRESSED, "no_channel", "", "high", False), 0, 0)
     assert settle([decision, outcome, decision]).state is State.TERMINAL
     assert settle([decision]).state is State.IN_FLIGHT
+
+
+LETTER = fact_of_dead_letter(UNIT, "push", "high", "template_error", 5)
+
+
+def test_a_replay_that_got_no_further_than_to_say_so_leaves_it_waiting() -> None:
+    statuses = [decided(Verdict.DISPATCH), told(Status.DEAD_LETTERED, 0), told(Status.REPLAYED, 1)]
+    assert settle([*statuses, LETTER]).state is State.WAITING
+    assert settle(statuses).state is State.IN_FLIGHT, "once the dead letter is marked, somebody must have it"
+
+
+def test_a_dispatch_that_its_worker_could_not_read_waits_in_its_dead_letter() -> None:
+    assert settle([decided(Verdict.DISPATCH), LETTER]).state is State.WAITING
+
+
+@given(histories)
+def test_an_open_dead_letter_changes_nothing_but_that_what_was_in_flight_waits(
+    history: tuple[list[Fact], list[Fact]],
+) -> None:
+    facts = [*history[0], *history[1]]
+    without, with_it = settle(facts), settle([*facts, LETTER])
+    if without.state is State.IN_FLIGHT:
+        assert (with_it.state, with_it.outcome, with_it.holder) == (State.WAITING, LETTER, "")
+    else:
+        assert with_it == without
+
+
+def test_an_event_that_was_dropped_before_it_was_decided_is_rejected_and_no_riddle() -> None:
+    dropped = Fact(UNIT, 0, 4, Saying(Status.FAILED, "dropped", "", "high", False), 0, 0)
+    assert settle([dropped]).state is State.REJECTED
+    assert settle([LETTER]).state is State.REJECTED
+    assert settle([told(Status.FAILED, 4)]).state is State.UNKNOWN

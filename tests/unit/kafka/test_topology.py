@@ -12,6 +12,7 @@ from pipeline.kafka.names import (
     DEFERRED,
     DELIVERY_STATUS,
     DISPATCH_TOPICS,
+    DLQ_HANDLED,
     DLQ_TOPICS,
     INGEST,
 )
@@ -36,7 +37,7 @@ def test_every_topic_has_the_schema_that_its_readers_expect() -> None:
         DEFERRED: "Deferred",
         DECISIONS: "Decision",
         DELIVERY_STATUS: "DeliveryStatus",
-        **dict.fromkeys(DLQ_TOPICS, None),
+        **dict.fromkeys((*DLQ_TOPICS, DLQ_HANDLED), None),
     }
     assert "notifications.in-app.low-value" in subjects_of(list(TOPICS.values()))
 

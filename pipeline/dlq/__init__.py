@@ -1,0 +1,1 @@
+"""What an operator does with dead letters: look at them, replay them, drop them."""

@@ -1,0 +1,1 @@
+SELECT seq, hash FROM audit_trail_head FOR UPDATE
