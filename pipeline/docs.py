@@ -20,7 +20,14 @@ from pipeline.observability.metrics import Metrics
 PAGES = ("configuration.md", "reasons.md", "metrics.md")
 
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_PLAIN_TYPES = {str: "text", int: "whole number", bool: "`true` or `false`", SecretStr: "secret", Path: "path"}
+_PLAIN_TYPES = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "`true` or `false`",
+    SecretStr: "secret",
+    Path: "path",
+}
 _STATUS_GROUPS = {"terminal": TERMINAL, "waiting": WAITING, "on the way": ON_THE_WAY, "after `sent`": FEEDBACK}
 
 

@@ -11,6 +11,7 @@ from pipeline.cli import (
     docs,
     doctor,
     explain,
+    keys,
     migrate,
     produce,
     schemas,
@@ -32,6 +33,7 @@ app = typer.Typer(
 
 app.command("router")(services.router)
 app.command("worker")(services.worker)
+app.command("gateway")(services.gateway)
 app.command("up")(demo.up)
 app.command("demo")(demo.demo)
 app.command("produce")(produce.produce)
@@ -44,6 +46,7 @@ app.add_typer(schemas.app, name="schemas")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(templates.app, name="templates")
 app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
 app.add_typer(status.app, name="status")
 app.add_typer(docs.app, name="docs")
 

@@ -20,6 +20,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from pipeline.config.gateway import GatewaySettings, JwtSettings
 from pipeline.config.providers import (
     FcmSettings,
     ProviderSettings,
@@ -45,7 +46,9 @@ __all__ = [
     "DeliverySettings",
     "EmailSettings",
     "FcmSettings",
+    "GatewaySettings",
     "HttpSettings",
+    "JwtSettings",
     "KafkaSettings",
     "LogSettings",
     "PostgresSettings",
@@ -74,6 +77,7 @@ class Settings(BaseSettings):
     email: EmailSettings = EmailSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()
+    gateway: GatewaySettings = GatewaySettings()
     log: LogSettings = LogSettings()
 
     @classmethod

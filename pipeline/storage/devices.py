@@ -2,6 +2,9 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
 
 from pipeline.storage.changes import OnChange
 from pipeline.storage.postgres import Connection, Pool, reachable
@@ -9,6 +12,15 @@ from pipeline.storage.scripts import sql
 from pipeline.users.snapshot import Device
 
 logger = logging.getLogger(__name__)
+
+
+class RegisteredDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """A device as it is listed. `platform` is ``android``, ``ios`` or ``web``."""
+
+    device_id: str
+    platform: str
+    registered_at: datetime
+    last_seen_at: datetime
 
 
 class DeviceRegistry:
@@ -26,6 +38,21 @@ class DeviceRegistry:
         with reachable():
             async with self._pool.acquire() as connection, connection.transaction():
                 losers = await put_devices(connection, [(user_id, device)])
+        await self._on_change([user_id, *losers])
+
+    async def list(self, user_id: str) -> "list[RegisteredDevice]":
+        """The user's devices by id; without their tokens, which are nobody's to see."""
+        with reachable():
+            rows = await self._pool.fetch(sql("get_devices"), user_id)
+        return [RegisteredDevice(**row) for row in rows]
+
+    async def put(self, user_id: str, devices: Sequence[Device], *, replace: bool) -> None:
+        """Register each, as `register`; with `replace` the user's other devices go."""
+        with reachable():
+            async with self._pool.acquire() as connection, connection.transaction():
+                if replace:
+                    await connection.execute(sql("delete_other_devices"), user_id, [device.id for device in devices])
+                losers = await put_devices(connection, [(user_id, device) for device in devices])
         await self._on_change([user_id, *losers])
 
     async def prune(self, user_id: str, device_id: str, reason: str, *, token: str | None = None) -> bool:

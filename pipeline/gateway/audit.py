@@ -1,0 +1,68 @@
+"""The port to the audit log: every change that somebody makes to the keys or to another person's data."""
+
+import logging
+import time
+from typing import Protocol
+
+import msgspec
+
+from pipeline.errors import Unavailable
+from pipeline.gateway.access import Service
+from pipeline.gateway.routes import Call
+
+logger = logging.getLogger(__name__)
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did what to what. `details` name fields, never addresses, secrets or content. `at` in ms."""
+
+    actor: str
+    action: str
+    subject: str
+    at: int
+    request_id: str = ""
+    details: dict[str, object] = {}
+
+
+class AuditLog(Protocol):
+    """Where entries are kept."""
+
+    async def record(self, entry: AuditEntry) -> None:
+        """Keep the entry for good.
+
+        Raises:
+            Unavailable: it cannot be kept now; the change it tells of has been made.
+        """
+
+
+class LoggedAudit:
+    """Writes entries to the service's log: what there is until a repository is plugged in."""
+
+    async def record(self, entry: AuditEntry) -> None:
+        logger.info("audit", extra={"audit": msgspec.to_builtins(entry)})
+
+
+class Auditor:
+    """Records what services change about people. What people change about themselves is no administration."""
+
+    def __init__(self, log: AuditLog) -> None:
+        self._log = log
+
+    async def note(self, call: Call, action: str, user_id: str, **details: object) -> None:
+        """Record a change that was made. An audit log that is away is an error in the log: the change stands."""
+        if not isinstance(call.caller, Service):
+            return
+        entry = AuditEntry(
+            actor=call.actor,
+            action=action,
+            subject=f"user:{user_id}",
+            at=time.time_ns() // 1_000_000,
+            request_id=call.request_id,
+            details=details,
+        )
+        try:
+            await self._log.record(entry)
+        except Unavailable:
+            logger.exception(
+                "a change is not in the audit log", extra={"action": action, "request_id": call.request_id}
+            )
