@@ -3,10 +3,15 @@
 import sys
 from collections.abc import Callable
 
-from bench import latency, router, worker
+from bench import gateway, latency, router, worker
 from bench.figures import Figure, keep, show
 
-SUITES: dict[str, Callable[[], list[Figure]]] = {"router": router.run, "worker": worker.run, "e2e": latency.run}
+SUITES: dict[str, Callable[[], list[Figure]]] = {
+    "router": router.run,
+    "worker": worker.run,
+    "e2e": latency.run,
+    "gateway": gateway.run,
+}
 
 
 def main(names: list[str]) -> int:
