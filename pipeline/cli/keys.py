@@ -18,6 +18,7 @@ from pipeline.errors import ConfigurationError
 if TYPE_CHECKING:
     from pipeline.gateway.access import Scope
     from pipeline.storage.api_keys import ApiKey, ApiKeys
+    from pipeline.storage.postgres import Pool
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ def create(
 @app.command("list")
 def list_keys(as_json: AsJson = False) -> None:
     """Every key: its id, what it may do, whether it is in force. Secrets are not kept, so none is shown."""
-    keys = asyncio.run(_with_keys(lambda keys: keys.all()))
+    keys = asyncio.run(_with_keys(lambda keys, _pool: keys.all()))
     if as_json:
         typer.echo(msgspec.json.encode([_public(key) for key in keys]))
         return
@@ -121,27 +122,27 @@ def state(key: "ApiKey") -> str:
 
 def _run(action: str, change: "Callable[[ApiKeys], Awaitable[ApiKey | None]]", **details: object) -> "ApiKey | None":
     """Make the change and record it."""
-    from pipeline.gateway.audit import AuditEntry, LoggedAudit
+    from pipeline.gateway.audit import AuditEntry, open_audit
 
-    async def work(keys: "ApiKeys") -> "ApiKey | None":
+    async def work(keys: "ApiKeys", pool: "Pool") -> "ApiKey | None":
         key = await change(keys)
         if key is not None:
             at = time.time_ns() // 1_000_000
             entry = AuditEntry(
                 actor=f"cli:{getpass.getuser()}", action=action, subject=f"key:{key.key_id}", at=at, details=details
             )
-            await LoggedAudit().record(entry)
+            await open_audit(pool).record(entry)
         return key
 
     return asyncio.run(_with_keys(work))
 
 
-async def _with_keys(work: "Callable[[ApiKeys], Awaitable[T]]") -> "T":
+async def _with_keys(work: "Callable[[ApiKeys, Pool], Awaitable[T]]") -> "T":
     from pipeline.storage.api_keys import ApiKeys
     from pipeline.storage.postgres import open_pool
 
     async with await open_pool(Settings.load().postgres) as pool:
-        return await work(ApiKeys(pool))
+        return await work(ApiKeys(pool), pool)
 
 
 def _show_secret(key: "ApiKey", text: str, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from pipeline.errors import Unavailable
 from pipeline.gateway.access import Service
 from pipeline.gateway.routes import Call
+from pipeline.storage.postgres import Pool
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,12 @@ class LoggedAudit:
 
     async def record(self, entry: AuditEntry) -> None:
         logger.info("audit", extra={"audit": msgspec.to_builtins(entry)})
+
+
+def open_audit(pool: Pool) -> AuditLog:
+    """The audit log of gateways and of ``pipeline keys``: the one place where a repository is plugged in."""
+    del pool
+    return LoggedAudit()
 
 
 class Auditor:

@@ -48,6 +48,7 @@ def dress(application: web.Application, origins: frozenset[str], metrics: Metric
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
         for name, value in {**SECURITY_HEADERS, **extra}.items():
             response.headers.setdefault(name, value)
+        response.headers["Server"] = "notifications"  # which versions run here is nobody's business
         response.headers[REQUEST_ID] = request.get(request_id_key, "")
         if origins:
             response.headers.add("Vary", "Origin")

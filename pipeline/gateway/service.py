@@ -23,7 +23,7 @@ from pipeline.events.registry import open_book
 from pipeline.events.schemas import SchemaBook
 from pipeline.gateway.admission import Admission
 from pipeline.gateway.application import Door, make_application
-from pipeline.gateway.audit import AuditLog, Auditor, LoggedAudit
+from pipeline.gateway.audit import AuditLog, Auditor, open_audit
 from pipeline.gateway.auth.gate import Gate
 from pipeline.gateway.auth.jwks import Jwks
 from pipeline.gateway.auth.keyring import Keyring
@@ -184,7 +184,7 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
         limits=Limits(redis),
         directory=directory,
         repositories=Repositories.over(pool, directory.changed),
-        audit=LoggedAudit(),
+        audit=open_audit(pool),
     )
 
 

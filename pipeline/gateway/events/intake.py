@@ -5,7 +5,9 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jsonschema_rs
 import msgspec
+from jsonschema_rs import ValidationErrorKind
 
 from pipeline.catalogue.model import Catalogue
 from pipeline.catalogue.schemas import pointer
@@ -106,8 +108,15 @@ class Intake:
         schema = (listed or self._catalogue.default(event.event_type)).entry.schema
         if schema is None or schema.is_valid(data):
             return
-        problems = [Problem(f"/data{pointer(e.instance_path)}", e.message) for e in schema.iter_errors(data)]
-        raise InvalidEvent(problems[:_MOST_VIOLATIONS])
+        raise InvalidEvent([_violation(error) for error in schema.iter_errors(data)][:_MOST_VIOLATIONS])
+
+
+def _violation(error: jsonschema_rs.ValidationError) -> Problem:
+    """What is missing is told where it should be, as for the event's own fields. The validator masks values."""
+    match error.kind:
+        case ValidationErrorKind.Required(property=name):
+            return Problem(f"/data{pointer([*error.instance_path, name])}", "is missing")
+    return Problem(f"/data{pointer(error.instance_path)}", error.message)
 
 
 def _fingerprint(event: NotificationRequested) -> bytes:

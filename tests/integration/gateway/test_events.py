@@ -56,7 +56,7 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ({"created_at": "yesterday"}, "#/created_at"),
     ({"no/such": 1}, "#/no~1such"),
     ({"event_type": "nobody.knows"}, "#/event_type"),
-    ({"data": {}}, "#/data"),
+    ({"data": {}}, "#/data/order_id"),
     ({"data": {"order_id": ""}}, "#/data/order_id"),
     ({"data": "text"}, "#/data"),
 ]
