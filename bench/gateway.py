@@ -17,7 +17,7 @@ from pipeline.gateway.auth.keys import SECRET_BYTES, format_key, hash_secret
 from pipeline.storage.api_keys import ApiKeys, NewApiKey
 from pipeline.storage.postgres import open_pool
 
-EVENTS = 20_000
+EVENTS = 10_000
 ROUNDS = 3
 SECONDS = 6
 """How long the load at half of our capacity lasts."""

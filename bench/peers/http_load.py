@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-CONNECTIONS = 64
+CONNECTIONS = 256
 WARM_UP = 0.2
 """The part of the requests that comes before what is measured."""
 

@@ -73,7 +73,8 @@ class Parts:
     catalogue: Catalogue
     book: SchemaBook
     codec: Codec
-    topic: IngestTopic
+    claims: Claims
+    acceptor: Acceptor
     limits: Limits
     directory: UserDirectory
     repositories: Repositories
@@ -139,21 +140,11 @@ def door(parts: Parts) -> Door:
 
 def _events(parts: Parts) -> EventRoutes:
     settings, gateway = parts.runtime.settings, parts.runtime.settings.gateway
-    pending = gateway.ack_timeout + PENDING_MARGIN
-    claims = Claims(parts.redis, settings.router.idempotency_retention, pending)
     canonical = CanonicalJson(parts.book.schema_of(NotificationRequested.__name__))
     return EventRoutes(
         intake=Intake(canonical, parts.catalogue, settings.router, now_ms, new_id),
-        acceptor=Acceptor(
-            codec=parts.codec,
-            claims=claims,
-            topic=parts.topic,
-            limits=parts.limits,
-            metrics=parts.runtime.metrics,
-            clock=time.monotonic,
-            patience=pending,
-        ),
-        claims=claims,
+        acceptor=parts.acceptor,
+        claims=parts.claims,
         stories=TopicStories(settings, parts.codec, gateway.explain_timeout),
         max_batch=gateway.max_batch,
     )
@@ -172,6 +163,22 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
     directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl, metrics=runtime.metrics)
     topic = IngestTopic(producer, settings.gateway.ack_timeout, Probe(runtime), runtime.health)
     stack.push_async_callback(topic.close)
+    pending = settings.gateway.ack_timeout + PENDING_MARGIN
+    claims, codec, limits = (
+        Claims(redis, settings.router.idempotency_retention, pending),
+        Codec.open(book),
+        Limits(redis),
+    )
+    acceptor = Acceptor(
+        codec=codec,
+        claims=claims,
+        topic=topic,
+        limits=limits,
+        metrics=runtime.metrics,
+        clock=time.monotonic,
+        patience=pending,
+    )
+    stack.push_async_callback(acceptor.close)
     return Parts(
         runtime=runtime,
         redis=redis,
@@ -179,9 +186,10 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
         session=session,
         catalogue=catalogue,
         book=book,
-        codec=Codec.open(book),
-        topic=topic,
-        limits=Limits(redis),
+        codec=codec,
+        claims=claims,
+        acceptor=acceptor,
+        limits=limits,
         directory=directory,
         repositories=Repositories.over(pool, directory.changed),
         audit=open_audit(pool),

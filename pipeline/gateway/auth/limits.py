@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,11 @@ from pipeline.storage.scripts import lua
 logger = logging.getLogger(__name__)
 
 _QUOTA_LIVES = 2 * 86_400
+MOST_AT_ONCE = 50
+"""Requests that a gateway takes from a caller's allowance in one go, at most a tenth of the burst."""
+KEPT_SECONDS = 1.0
+"""How long they may be spent here; what is left then is lost to the caller."""
+_MOST_ACTORS = 10_000
 
 
 class Limits:
@@ -28,17 +34,32 @@ class Limits:
     def __init__(self, redis: Redis, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._rate = redis.register_script(lua("gateway_rate"))
         self._quota = redis.register_script(lua("gateway_quota"))
-        self._calls: Coalescer[tuple[str, int, int], int] = Coalescer(self._take_all, spacing=0.002)
+        self._calls: Coalescer[tuple[str, int, int, int], int] = Coalescer(self._take_all, spacing=0.002)
+        self._taken: dict[str, tuple[int, float]] = {}
         self._now = now
 
     async def take(self, actor: str, rate: float, burst: int) -> int:
         """Seconds to wait, rounded up; 0: this request may pass, and is counted. `rate` in requests a second."""
+        left, until = self._taken.get(actor, (0, 0.0))
+        if left and time.monotonic() < until:
+            self._taken[actor] = (left - 1, until)
+            return 0
+        wanted = max(1, min(MOST_AT_ONCE, burst // 10, int(rate * KEPT_SECONDS)))
         try:
-            wait = await self._calls.call((f"rate:{{{actor}}}", max(1, round(1e6 / rate)), burst))
+            passed = await self._calls.call((f"rate:{{{actor}}}", max(1, round(1e6 / rate)), burst, wanted))
         except REDIS_AWAY as error:
             logger.warning("rates are not limited: %s", type(error).__name__)
             return 0
-        return math.ceil(wait / 1e6)
+        if passed > 1:
+            self._keep(actor, passed - 1)
+        return math.ceil(-passed / 1e6) if passed < 0 else 0
+
+    def _keep(self, actor: str, number: int) -> None:
+        if len(self._taken) >= _MOST_ACTORS:
+            self._taken.clear()
+        left, until = self._taken.get(actor, (0, 0.0))
+        now = time.monotonic()
+        self._taken[actor] = (number + (left if now < until else 0), now + KEPT_SECONDS)
 
     async def spend(self, caller: Service, events: int) -> None:
         """Take `events` from the key's quota of today.
@@ -58,8 +79,7 @@ class Limits:
                 429, f"The key's quota of {caller.quota} events a day does not allow {events} more.", (), wait
             )
 
-    async def _take_all(self, calls: list[tuple[str, int, int]]) -> list[int]:
-        keys = [key for key, _, _ in calls]
-        arguments = [number for _, interval, burst in calls for number in (interval, burst)]
-        waits: list[int] = await self._rate(keys=keys, args=arguments)
-        return waits
+    async def _take_all(self, calls: list[tuple[str, int, int, int]]) -> list[int]:
+        keys = [key for key, *_ in calls]
+        passed: list[int] = await self._rate(keys=keys, args=[number for _, *numbers in calls for number in numbers])
+        return passed

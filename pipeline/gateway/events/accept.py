@@ -41,6 +41,10 @@ class Accepted(NamedTuple):
 Outcome = Accepted | Refused
 
 
+MOST_NOTES = 1_000
+"""Notes under way that no request waits for."""
+
+
 class Acceptor:
     """Accepts submissions. `clock` is monotonic, `patience` how long another request's outcome is waited for (s)."""
 
@@ -62,6 +66,7 @@ class Acceptor:
         self._metrics = metrics
         self._clock = clock
         self._patience = patience
+        self._notes: set[asyncio.Task[None]] = set()
 
     async def accept(self, submissions: Sequence[Submission], caller: Service) -> list[Outcome]:
         """One outcome for each submission, in order.
@@ -125,13 +130,30 @@ class Acceptor:
 
     async def _produce(self, ours: Sequence[Submission]) -> list[Outcome]:
         acknowledged = await self._topic.deliver([self._record(submission) for submission in ours])
-        await self._note(ours, acknowledged)
+        await self._note_soon(ours, acknowledged)
         return [
             Accepted(submission.event.event_id, replayed=False)
             if there
             else unavailable("Kafka did not acknowledge it.")
             for submission, there in zip(ours, acknowledged, strict=True)
         ]
+
+    async def _note_soon(self, ours: Sequence[Submission], acknowledged: Sequence[bool]) -> None:
+        """Nobody waits for the note, unless too many are under way."""
+        note = asyncio.get_running_loop().create_task(self._note(ours, acknowledged))
+        self._notes.add(note)
+        note.add_done_callback(self._noted)
+        if len(self._notes) > MOST_NOTES:
+            await asyncio.shield(note)
+
+    def _noted(self, note: asyncio.Task[None]) -> None:
+        self._notes.discard(note)
+        if not note.cancelled() and (error := note.exception()):
+            logger.error("an idempotency key stays pending", exc_info=error)
+
+    async def close(self) -> None:
+        """Wait for the notes that are under way."""
+        await asyncio.gather(*self._notes, return_exceptions=True)
 
     async def _note(self, ours: Sequence[Submission], acknowledged: Sequence[bool]) -> None:
         """Without the note a claim stays pending for a while; then a repeat produces again, which the router notices."""
