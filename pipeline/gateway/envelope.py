@@ -44,9 +44,10 @@ def dress(application: web.Application, origins: frozenset[str], metrics: Metric
     """Put the envelope around an application. `https`: it is reached by TLS, and browsers shall insist on that."""
     application.middlewares.append(_middleware(origins, metrics))
     extra = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"} if https else {}
+    guards = tuple({**SECURITY_HEADERS, **extra}.items())
 
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
-        for name, value in {**SECURITY_HEADERS, **extra}.items():
+        for name, value in guards:
             response.headers.setdefault(name, value)
         response.headers["Server"] = "notifications"  # which versions run here is nobody's business
         response.headers[REQUEST_ID] = request.get(request_id_key, "")

@@ -3,12 +3,11 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from pipeline.errors import Unavailable
 from pipeline.events.canonical import Problem
 from pipeline.events.codec import Codec
 from pipeline.gateway.access import Service
@@ -23,6 +22,8 @@ from pipeline.observability.metrics import Metrics
 from pipeline.storage.redis import REDIS_AWAY
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOOK_AGAIN_SECONDS = 0.02
 """How often a request looks whether another one with its key has got its acknowledgement."""
@@ -80,7 +81,7 @@ class Acceptor:
         waiting = _first_of_each(submissions)
         deadline = self._clock() + self._patience
         while True:
-            taken = await asyncio.gather(*(self._claims.take(submissions[number]) for number in waiting))
+            taken = await together([self._claims.take(submissions[number]) for number in waiting])
             claims = dict(zip(waiting, taken, strict=True))
             await self._settle(submissions, claims, caller, outcomes)
             waiting = [number for number in waiting if number not in outcomes]
@@ -157,15 +158,14 @@ class Acceptor:
 
     async def _note(self, ours: Sequence[Submission], acknowledged: Sequence[bool]) -> None:
         """Without the note a claim stays pending for a while; then a repeat produces again, which the router notices."""
-        notes = (
+        notes = [
             (self._claims.accepted if there else self._claims.give_up)(submission, submission.event.event_id)
             for submission, there in zip(ours, acknowledged, strict=True)
-        )
-        for error in await asyncio.gather(*notes, return_exceptions=True):
-            if isinstance(error, (Unavailable, *REDIS_AWAY)):
-                logger.warning("an idempotency key stays pending: %s", type(error).__name__)
-            elif isinstance(error, BaseException):
-                raise error
+        ]
+        try:
+            await together(notes)
+        except REDIS_AWAY as error:
+            logger.warning("idempotency keys stay pending: %s", type(error).__name__)
 
     def _record(self, submission: Submission) -> Record:
         event = submission.event
@@ -188,6 +188,11 @@ class Acceptor:
         for word, count in counts.items():
             self._metrics.gateway_events.labels(word).inc(count)
         return result
+
+
+async def together(calls: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
+    """All results. One call, the usual case, is awaited as it is: a task costs as much as many a call."""
+    return [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
 
 
 def _first_of_each(submissions: Sequence[Submission]) -> list[int]:

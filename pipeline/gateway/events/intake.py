@@ -12,9 +12,7 @@ from jsonschema_rs import ValidationErrorKind
 from pipeline.catalogue.model import Catalogue
 from pipeline.catalogue.schemas import pointer
 from pipeline.config import RouterSettings
-from pipeline.errors import MalformedRecord
 from pipeline.events.canonical import CanonicalJson, InvalidEvent, Problem, format_time
-from pipeline.events.codec import parse_data
 from pipeline.events.json_schema import JsonSchema
 from pipeline.events.records import NotificationRequested
 from pipeline.events.vocabulary import Kind
@@ -78,9 +76,10 @@ class Intake:
         if not isinstance(document, dict):
             raise InvalidEvent([Problem("", "is not a JSON object")])
         event = self._canonical.from_document(self._filled(document, source, key))
+        data = document["data"]
         if event.kind is Kind.REQUEST:
-            self._check(event)
-        return Submission(event, _fingerprint(event), traceparent if trace_id(traceparent.encode()) else "")
+            self._check(event, data)
+        return Submission(event, _fingerprint(event, data), traceparent if trace_id(traceparent.encode()) else "")
 
     def _filled(self, document: dict[str, Any], source: str, key: str | None) -> dict[str, Any]:
         """What is missing, filled in: an event without a key is its own, so that its id keeps a retry from doubling it."""
@@ -96,15 +95,11 @@ class Intake:
             filled["source"] = source
         return filled
 
-    def _check(self, event: NotificationRequested) -> None:
+    def _check(self, event: NotificationRequested, data: dict[str, Any]) -> None:
         """What the router would refuse later is refused here."""
         listed = self._catalogue.find(event.event_type)
         if listed is None and self._refuse_unknown:
             raise InvalidEvent([Problem("/event_type", "is not in the event catalogue")])
-        try:
-            data = parse_data(event.data)
-        except MalformedRecord as error:
-            raise InvalidEvent([Problem("/data", str(error).removeprefix("data: "))]) from None
         schema = (listed or self._catalogue.default(event.event_type)).entry.schema
         if schema is None or schema.is_valid(data):
             return
@@ -119,8 +114,8 @@ def _violation(error: jsonschema_rs.ValidationError) -> Problem:
     return Problem(f"/data{pointer(error.instance_path)}", error.message)
 
 
-def _fingerprint(event: NotificationRequested) -> bytes:
+def _fingerprint(event: NotificationRequested, data: dict[str, Any]) -> bytes:
     """Of everything but id and time: these name the try, not what is asked for. The order of keys says nothing."""
     said = msgspec.structs.replace(event, event_id="", created_at=0, data="")
-    data = json.dumps(json.loads(event.data), sort_keys=True)
-    return hashlib.blake2b(msgspec.msgpack.encode(said) + data.encode(), digest_size=FINGERPRINT_BYTES).digest()
+    text = json.dumps(data, sort_keys=True)
+    return hashlib.blake2b(msgspec.msgpack.encode(said) + text.encode(), digest_size=FINGERPRINT_BYTES).digest()
