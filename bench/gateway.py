@@ -8,9 +8,12 @@ import urllib.error
 import urllib.request
 from typing import NamedTuple
 
+import psutil
+
 from bench.cluster import bench_line
 from bench.figures import Figure, figure
 from pipeline.embedded.line import Line, Plan
+from pipeline.embedded.processes import Child
 from pipeline.embedded.servers import free_port
 from pipeline.errors import Unavailable
 from pipeline.gateway.auth.keys import SECRET_BYTES, format_key, hash_secret
@@ -26,11 +29,23 @@ PEER = "bare aiohttp handler"
 
 
 class Measured(NamedTuple):
-    """What one load saw: answers a second, latencies in milliseconds."""
+    """What one load saw: answers a second, latencies in milliseconds; and the server's processor time for a request."""
 
     rate: float
     p50_ms: float
     p99_ms: float
+    cpu_us: float
+
+
+class Server(NamedTuple):
+    """A process that is measured, and where it listens."""
+
+    child: Child
+    port: int
+
+    def cpu(self) -> float:
+        times = psutil.Process(self.child.pid).cpu_times()
+        return float(times.user + times.system)
 
 
 def run() -> list[Figure]:
@@ -42,28 +57,37 @@ def run() -> list[Figure]:
     environment = {"PIPELINE_GATEWAY__PORT": str(ours_port)}
     with bench_line(Plan(simulators=None, router=False, workers=(), environment=environment)) as line:
         token = asyncio.run(_make_key(line))
-        line.start("gateway", "gateway")
+        gateway = line.start("gateway", "gateway")
         line.await_ready()
-        line.stack.supervisor.python(
+        bare = line.stack.supervisor.python(
             "peer-gateway",
             "-m",
             "bench.peers.bare_gateway",
             environment={**line.environment, "BENCH_PORT": str(peer_port)},
         )
         _await(peer_port)
-        ports = (ours_port, peer_port)
-        rounds = [[_load(line, port, token, f"r{n}", EVENTS, 0) for port in ports] for n in range(ROUNDS + 1)][1:]
-        ours, peer = (sorted(r[i].rate for r in rounds)[ROUNDS // 2] for i in range(2))
+        both = (Server(gateway, ours_port), Server(bare, peer_port))
+        rounds = [[_load(line, server, token, f"r{n}", EVENTS, 0) for server in both] for n in range(ROUNDS + 1)][1:]
+        ours, peer = (_median([r[i].rate for r in rounds]) for i in range(2))
+        ours_cpu, peer_cpu = (_median([r[i].cpu_us for r in rounds]) for i in range(2))
         half = ours / 2
-        calm = [[_load(line, port, token, f"h{n}", int(half * SECONDS), half) for port in ports] for n in range(ROUNDS)]
-        ours_p99, peer_p99 = (sorted(c[i].p99_ms for c in calm)[ROUNDS // 2] for i in range(2))
+        calm = [
+            [_load(line, server, token, f"h{n}", int(half * SECONDS), half) for server in both] for n in range(ROUNDS)
+        ]
+        ours_p99, peer_p99 = (_median([c[i].p99_ms for c in calm]) for i in range(2))
     return [
         figure("gateway.rate", "requests/s", ours, peer, PEER),
+        figure("gateway.cpu", "CPU µs/request", ours_cpu, peer_cpu, PEER),
         figure("gateway.p99", "ms at half of our capacity", ours_p99, peer_p99, f"{PEER} at the same rate"),
     ]
 
 
-def _load(line: Line, port: int, token: str, tag: str, events: int, rate: float) -> Measured:
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _load(line: Line, server: Server, token: str, tag: str, events: int, rate: float) -> Measured:
+    port, cpu_before = server.port, server.cpu()
     child = line.stack.supervisor.python(
         f"load-{port}-{time.monotonic_ns()}",
         "-m",
@@ -78,7 +102,8 @@ def _load(line: Line, port: int, token: str, tag: str, events: int, rate: float)
     )
     if child.wait(300):
         raise Unavailable(f"the load failed:\n{child.log_tail()}")
-    return Measured(**json.loads(child.log_tail(1)))
+    cpu_us = (server.cpu() - cpu_before) / events * 1e6
+    return Measured(**json.loads(child.log_tail(1)), cpu_us=cpu_us)
 
 
 async def _make_key(line: Line) -> str:

@@ -1,6 +1,7 @@
 """What every service does around its work: event loop, logs, signals, health, metrics."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -54,6 +55,15 @@ async def _run(name: str, settings: Settings, service: Service) -> None:
         runtime.health.set("service", ok=True)
         await service(runtime)
     logger.info("%s stopped", name)
+
+
+def spare_the_collector() -> None:
+    """For a service that is set up: what thousands of requests under way refer to is no garbage, and looking through it
+    again and again takes a fifth of the CPU (measured: worker and gateway).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _obey_signals(stopping: asyncio.Event) -> None:

@@ -45,7 +45,7 @@ from pipeline.kafka.names import INGEST
 from pipeline.kafka.producer import AsyncProducer
 from pipeline.kafka.topology import missing_topics
 from pipeline.observability.patience import until_available
-from pipeline.runtime import Background, Runtime
+from pipeline.runtime import Background, Runtime, spare_the_collector
 from pipeline.storage.api_keys import ApiKeys
 from pipeline.storage.inbox_reader import InboxReader
 from pipeline.storage.postgres import Pool, open_pool
@@ -89,6 +89,7 @@ async def serve_gateway(runtime: Runtime) -> None:
     """
     async with open_gateway(runtime) as url:
         logger.info("gateway on %s", url)
+        spare_the_collector()
         await runtime.stopping.wait()
 
 

@@ -42,6 +42,9 @@ class Accepted(NamedTuple):
 Outcome = Accepted | Refused
 
 
+OUTCOMES = ("accepted", "replayed", "conflict", "unavailable", "cancelled")
+"""Words of the metric."""
+
 MOST_NOTES = 1_000
 """Notes under way that no request waits for."""
 
@@ -64,7 +67,7 @@ class Acceptor:
         self._claims = claims
         self._topic = topic
         self._limits = limits
-        self._metrics = metrics
+        self._counters = {word: metrics.gateway_events.labels(word) for word in OUTCOMES}
         self._clock = clock
         self._patience = patience
         self._notes: set[asyncio.Task[None]] = set()
@@ -100,7 +103,7 @@ class Acceptor:
         self._topic.check()
         if not all(await self._topic.deliver([self._record(submission)])):
             raise unavailable("Kafka did not acknowledge the cancellation.")
-        self._metrics.gateway_events.labels("cancelled").inc()
+        self._counters["cancelled"].inc()
 
     async def _settle(
         self,
@@ -184,9 +187,8 @@ class Acceptor:
             if number != leader and isinstance(outcome, Accepted):
                 outcome = Accepted(outcome.event_id, replayed=True)
             result.append(outcome)
-        counts = Counter(_word(outcome) for outcome in result)
-        for word, count in counts.items():
-            self._metrics.gateway_events.labels(word).inc(count)
+        for word, count in Counter(map(_word, result)).items():
+            self._counters[word].inc(count)
         return result
 
 
