@@ -14,6 +14,7 @@ from pipeline.cli import (
     docs,
     doctor,
     explain,
+    keys,
     migrate,
     produce,
     schemas,
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command("router")(services.router)
 app.command("worker")(services.worker)
 app.command("scheduler")(services.scheduler)
+app.command("gateway")(services.gateway)
 app.command("up")(demo.up)
 app.command("demo")(demo.demo)
 app.command("produce")(produce.produce)
@@ -49,6 +51,7 @@ app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(templates.app, name="templates")
 app.add_typer(users.app, name="users")
 app.add_typer(devices.app, name="devices")
+app.add_typer(keys.app, name="keys")
 app.add_typer(status.app, name="status")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(audit.app, name="audit")

@@ -1,4 +1,4 @@
-"""``pipeline router``, ``worker``, ``scheduler``: one service a process."""
+"""``pipeline router``, ``worker``, ``scheduler``, ``gateway``: one service a process."""
 
 from typing import Annotated
 
@@ -37,6 +37,14 @@ def worker(
 
     priorities = parse_priorities(priority)
     run_service(f"worker-{channel}", Settings.load(), worker_service(channel, priorities))
+
+
+def gateway() -> None:
+    """Accept events over HTTP, and serve profiles, preferences, devices and inboxes."""
+    from pipeline.gateway.service import serve_gateway
+    from pipeline.runtime import run_service
+
+    run_service("gateway", Settings.load(), serve_gateway)
 
 
 def parse_priorities(text: str) -> list[Priority]:

@@ -29,6 +29,7 @@ from pipeline.config.failover import (
     PushSettings,
     SmsSettings,
 )
+from pipeline.config.gateway import GatewaySettings, JwtSettings
 from pipeline.config.providers import (
     FcmSettings,
     MailgunSettings,
@@ -64,7 +65,9 @@ __all__ = [
     "DeviceSettings",
     "EmailSettings",
     "FcmSettings",
+    "GatewaySettings",
     "HttpSettings",
+    "JwtSettings",
     "KafkaSettings",
     "LogSettings",
     "MailgunSettings",
@@ -107,6 +110,7 @@ class Settings(BaseSettings):
     devices: DeviceSettings = DeviceSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()
+    gateway: GatewaySettings = GatewaySettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -117,6 +117,22 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=r,
         )
+        self.gateway_seconds = Histogram(
+            "notifications_gateway_request_seconds",
+            "Time the gateway took to answer.",
+            ["route", "status"],
+            buckets=LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.gateway_events = Counter(
+            "notifications_gateway_events_total",
+            "Events that came in over HTTP, by what the gateway said.",
+            ["outcome"],
+            registry=r,
+        )
+        self.gateway_in_flight = Gauge(
+            "notifications_gateway_in_flight", "Requests under way at the gateway.", registry=r
+        )
         self.dependency_up = Gauge(
             "notifications_dependency_up",
             "Whether Kafka, Redis, PostgreSQL answer.",

@@ -235,12 +235,13 @@ class Router:
 
 
 def _come_again(incoming: Incoming, record: IngestRecord) -> Incoming:
-    """What was released says which wait it comes from, however often it is released; all else is known by its place."""
+    """What was released says which wait it comes from, what was replayed which dead letter, however often it comes."""
     deferred_at = number_of(record.headers, Header.DEFERRED_AT)
-    waited = f"{deferred_at}+{'+'.join(incoming.event.channels)}"
+    replayed = (header(record.headers, Header.REPLAY_ROUND) or b"").decode("ascii", "replace")
+    comes_from = str(deferred_at) if deferred_at else replayed or f"{record.partition}@{record.offset}"
     return replace(
         incoming,
-        round=waited if deferred_at else f"{record.partition}@{record.offset}",
+        round=f"{comes_from}+{'+'.join(incoming.event.channels)}".replace(":", "."),
         deferred_at=deferred_at,
         released_at=number_of(record.headers, Header.RELEASED_AT),
     )

@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 NO_HASH = bytes(32)
 """What stands before the first entry."""
 
-Details = Mapping[str, str | int | float | bool | Sequence[str] | Mapping[str, int] | None]
+Detail = str | int | float | bool | Sequence[str] | Mapping[str, int] | None
+Details = Mapping[str, Detail]
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,26 @@ class Preferences:
             await put_preferences(self._pool, [(user_id, row) for row in rows])
         await self._on_change([user_id])
 
+    async def update(self, user_id: str, rows: Sequence[PreferenceRow], *, replace: bool) -> None:
+        """Create or replace these rows, each channel × type at most once; with `replace` the others go.
+
+        A row that says nothing (`enabled` None and no quiet hours) goes too.
+        """
+        kept = [row for row in rows if row.enabled is not None or row.quiet_start is not None]
+        gone = [row for row in rows if row not in kept]
+        with reachable():
+            async with self._pool.acquire() as connection, connection.transaction():
+                if replace:
+                    await connection.execute(sql("delete_other_preferences"), user_id, *_keys(kept))
+                elif gone:
+                    await connection.execute(sql("delete_preferences"), user_id, *_keys(gone))
+                await put_preferences(connection, [(user_id, row) for row in kept])
+        await self._on_change([user_id])
+
+
+def _keys(rows: Sequence[PreferenceRow]) -> tuple[list[str], list[str]]:
+    return [row.channel for row in rows], [row.notif_type for row in rows]
+
 
 async def put_preferences(connection: Connection | Pool, rows: Sequence[tuple[str, PreferenceRow]]) -> None:
     """Create or replace rows of users by id, each user × channel × type at most once."""

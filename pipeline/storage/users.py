@@ -1,6 +1,6 @@
 """Profiles and consents."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
@@ -48,6 +48,16 @@ class Users:
         with reachable():
             await put_profiles(self._pool, [profile])
         await self._on_change([profile.user_id])
+
+    async def patch(self, profile: UserProfile, fields: Collection[str]) -> UserProfile | None:
+        """Change only `fields` (names of `UserProfile`) and return the whole profile; None: there is none."""
+        values = (profile.email, profile.phone, profile.locale, profile.timezone)
+        with reachable():
+            row = await self._pool.fetchrow(sql("patch_user"), profile.user_id, list(fields), *values)
+        if row is None:
+            return None
+        await self._on_change([profile.user_id])
+        return UserProfile(**row)
 
     async def record_consent(self, user_id: str, consent: Consent) -> None:
         """Add to the history of consents; the newest of a category counts."""

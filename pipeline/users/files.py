@@ -1,22 +1,18 @@
 """Users in a file: YAML for people to write (``examples/users.yaml``), JSON lines for programs."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-import phonenumbers
 import yaml
 
 from pipeline.errors import ConfigurationError
 from pipeline.events.vocabulary import Channel
+from pipeline.users.formats import QUIET_HOURS, is_e164, is_zone
 from pipeline.users.snapshot import EVERY, Device, PreferenceRow, Suppression, UserSnapshot
 from pipeline.users.synthetic import fcm_token
-
-_QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
 class _Entry(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -90,31 +86,14 @@ def _entries(path: Path) -> list[UserEntry]:
 def _problems(entry: UserEntry) -> Iterator[str]:
     if not 1 <= len(entry.id) <= 255:
         yield "an id has 1 to 255 characters"
-    if entry.phone is not None and not _is_e164(entry.phone):
+    if entry.phone is not None and not is_e164(entry.phone):
         yield "the phone number is not valid E.164, such as +12025550100"
     for zone in filter(None, [entry.timezone, *(row.timezone for row in entry.preferences)]):
-        if not _is_zone(zone):
+        if not is_zone(zone):
             yield f"{zone!r} is no IANA time zone, such as Europe/Berlin"
     for row in entry.preferences:
-        if row.quiet is not None and not _QUIET.fullmatch(row.quiet):
+        if row.quiet is not None and not QUIET_HOURS.fullmatch(row.quiet):
             yield f"quiet hours {row.quiet!r} are not HH:MM-HH:MM"
-
-
-def _is_e164(phone: str) -> bool:
-    try:
-        number = phonenumbers.parse(phone)
-    except phonenumbers.NumberParseException:
-        return False
-    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return phonenumbers.is_valid_number(number) and e164 == phone
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
 
 
 def _snapshot(entry: UserEntry) -> UserSnapshot:
@@ -139,7 +118,7 @@ def _preference(row: PreferenceEntry) -> PreferenceRow:
 
 
 def _window(quiet: str) -> tuple[int, int]:
-    match = _QUIET.fullmatch(quiet)
+    match = QUIET_HOURS.fullmatch(quiet)
     assert match
     start_hour, start_minute, end_hour, end_minute = map(int, match.groups())
     return start_hour * 3600 + start_minute * 60, end_hour * 3600 + end_minute * 60

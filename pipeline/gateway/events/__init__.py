@@ -1,0 +1,1 @@
+"""Accepting events, cancelling them, telling what became of them."""

@@ -1,0 +1,1 @@
+"""What belongs to one person: profile, preferences, devices, inbox."""
