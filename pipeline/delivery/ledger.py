@@ -28,6 +28,8 @@ TOKEN_LENGTH = 16
 ACCOUNTING_DELAY = 0.02
 """Seconds for which `accounted` marks are collected: one that a crash swallows costs one repeated status record."""
 
+RESTORED_AT_ONCE = 500
+
 T = TypeVar("T")
 
 
@@ -81,6 +83,7 @@ class Ledger:
     def __init__(self, redis: Redis, health: Health, *, token: str, retention: float, lease: float) -> None:
         assert len(token) == TOKEN_LENGTH
         self._lease_script = SlotScript(redis, lua("ledger_lease"))
+        self._restore_script = SlotScript(redis, lua("ledger_restore"))
         self._move_script = SlotScript(redis, lua("ledger_move"))
         self._health = health
         self._token = token
@@ -124,6 +127,20 @@ class Ledger:
         self._accounting.append(self._step(keys[:1], b"D  A" if waiting is None else b"D  W", waiting or b""))
         if self._accounting_task is None or self._accounting_task.done():
             self._accounting_task = asyncio.get_running_loop().create_task(self._account_soon())
+
+    async def restore(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        """Write back what Redis lacks: for each entry its key, and its state and body. What is there stays as it is.
+
+        The serial of what is restored is the lowest: a move that was waiting for Redis all the while must not be late.
+        """
+        common = (self._token, self._retention, self._lease)
+        for start in range(0, len(entries), RESTORED_AT_ONCE):
+            some = [Call((key,), (entry,)) for key, entry in entries[start : start + RESTORED_AT_ONCE]]
+            await self._patiently(lambda some=some: self._restore_script.tell(some, common))  # type: ignore[misc]
+
+    async def note(self, entries: Sequence[tuple[EntryKeys, bytes]]) -> None:
+        """Mark what we have leased with the state and body that it has for certain."""
+        await self._make_moves([self._step(keys[:1], b"L  " + entry[:1], entry[1:]) for keys, entry in entries])
 
     async def flush(self) -> None:
         """Wait until what was accounted is written."""

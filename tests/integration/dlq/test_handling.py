@@ -29,7 +29,7 @@ from tests.integration.dlq.conftest import DLQ, EMAIL, NOW
 if TYPE_CHECKING:
     from tests.integration.dlq.conftest import Office
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.real_broker
 
 
 async def test_a_second_replay_sends_nothing_and_the_depth_is_that_of_open_ones(office: "Office") -> None:
