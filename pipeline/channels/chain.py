@@ -17,7 +17,7 @@ from pipeline.events.records import Dispatch
 from pipeline.events.vocabulary import Priority, Reason
 from pipeline.observability.metrics import Metrics
 from pipeline.providers.account import Account
-from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.breaker import Cause, Circuit
 from pipeline.providers.limits import Limit, Limits
 from pipeline.users.snapshot import UserSnapshot
@@ -158,7 +158,8 @@ class ChainSender:
         account.heed(dispatch.notification_id, result)
         if account.breaker.state is Circuit.OPEN and not account.wait():
             self._probe_due(account)
-        if account.limit and result.outcome is Outcome.THROTTLED and result.retry_after:
+        throttled = result.outcome is Outcome.THROTTLED and result.scope is not Scope.MESSAGE
+        if account.limit and throttled and result.retry_after:
             await self._limits.pause(account.limit, result.retry_after)
         return result
 
@@ -322,6 +323,8 @@ def _held(provider: str, tried: Sequence[SendResult] = ()) -> SendResult:
 
 def _moves_on(result: SendResult, *, repeat: bool) -> bool:
     match result.outcome:
+        case Outcome.THROTTLED if result.waits_for:
+            return False
         case Outcome.TRANSIENT | Outcome.THROTTLED | Outcome.CONFIGURATION:
             return True
         case Outcome.AMBIGUOUS:

@@ -180,7 +180,7 @@ def _account(
             f"{channel}.providers: {entry.provider_name!r} is no provider of this channel; there are: "
             f"{', '.join(offers)}"
         )
-    own = _with_overrides(channel, entry, settings)
+    own = with_overrides(channel, entry, settings)
     rate = None
     if entry.rate is not None:
         rate = Limit(limit_key(f"{channel}:account", entry.name), entry.rate, entry.burst)
@@ -223,7 +223,7 @@ def _listed(channel: Channel, settings: Settings) -> Sequence[AccountSettings]:
     return entries
 
 
-def _with_overrides(channel: Channel, entry: AccountSettings, settings: Settings) -> Settings:
+def with_overrides(channel: Channel, entry: AccountSettings, settings: Settings) -> Settings:
     """The settings as this account sees them: its provider's section with its own differences."""
     if not entry.settings:
         return settings

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from pipeline.config import WarmUpSettings
-from pipeline.providers.base import Outcome, SendResult
+from pipeline.events.vocabulary import Reason
+from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.storage.coalescer import Coalescer
 from pipeline.storage.redis import REDIS_AWAY
 from pipeline.storage.scripts import lua
@@ -111,4 +112,12 @@ class WarmUp:
 
 
 def _wait(seconds: float, error: str) -> SendResult:
-    return SendResult(outcome=Outcome.THROTTLED, provider=NAME, error=error, retry_after=seconds)
+    """This mail waits; the account that would have sent it is well, and goes on with the mail of other pools."""
+    return SendResult(
+        outcome=Outcome.THROTTLED,
+        provider=NAME,
+        error=error,
+        retry_after=seconds,
+        scope=Scope.MESSAGE,
+        waits_for=Reason.WARM_UP,
+    )

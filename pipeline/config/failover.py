@@ -27,7 +27,7 @@ class AccountSettings(Section):
     categories: tuple[str, ...] = Field((), description="Only these categories of the catalogue.")
     rate: Rate | None = Field(None, description="Calls a second, over all workers together.")
     burst: int = Field(1, ge=1, description="Calls that may come at once within the rate.")
-    settings: dict[str, str | int | float | bool | None] = Field(
+    settings: dict[str, str | int | float | bool | dict[str, str] | None] = Field(
         default_factory=dict, description="What differs from `providers.<provider>`."
     )
 

@@ -160,7 +160,7 @@ def _try_again(
         return finish(failed, Status.DEAD_LETTERED, Reason.IN_DOUBT, now)
     if counted and policy.exhausted(progress.attempts):
         return finish(failed, Status.DEAD_LETTERED, Reason.RETRIES_EXHAUSTED, now)
-    reason = Reason.PROVIDER_UNAVAILABLE if counted else Reason.THROTTLED
+    reason = Reason.PROVIDER_UNAVAILABLE if counted else last.waits_for or Reason.THROTTLED
     seconds = max(_asked_wait(again), policy.backoff(progress.attempts) if counted else 0.0)
     until = now + int(seconds * 1000)
     if not counted:

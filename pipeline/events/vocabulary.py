@@ -136,6 +136,7 @@ class Reason(StrEnum):
     PROVIDER_CONFIGURATION = "provider_configuration"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     THROTTLED = "throttled"
+    WARM_UP = "warm_up"
     RETRIES_EXHAUSTED = "retries_exhausted"
     TEMPLATE_ERROR = "template_error"
     TOO_LARGE = "too_large"
@@ -171,6 +172,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.PROVIDER_CONFIGURATION: "The provider refused our account, credentials or sender.",
     Reason.PROVIDER_UNAVAILABLE: "The provider could not be reached or answered with an error of its own.",
     Reason.THROTTLED: "The provider asked us to slow down.",
+    Reason.WARM_UP: "The new sending addresses have carried as much mail as they may on that day; it waits for the next.",
     Reason.RETRIES_EXHAUSTED: "All tries failed; it waits in the dead-letter topic for a person.",
     Reason.TEMPLATE_ERROR: "Its template could not be rendered.",
     Reason.TOO_LARGE: "It is larger than the channel allows.",

@@ -13,6 +13,7 @@ from pipeline.kafka.names import ALL_TOPICS, IN_APP_CHANNEL
 from pipeline.kafka.topology import missing_topics
 from pipeline.observability.finding import Finding, Level
 from pipeline.observability.lag import OffsetReader, Offsets
+from pipeline.observability.mail_checks import examine_mail
 from pipeline.observability.push_checks import examine_push
 from pipeline.observability.redaction import redact
 from pipeline.storage.redis import open_redis
@@ -26,12 +27,14 @@ CONNECT_SECONDS = 3
 
 async def examine(settings: Settings) -> list[Finding]:
     """All findings, most fundamental first. Never raises for what is away: that is a finding."""
-    kafka, redis, postgres = await asyncio.gather(
+    kafka, redis, postgres, push, mail = await asyncio.gather(
         asyncio.to_thread(examine_kafka, settings.kafka),
         examine_redis(settings.redis),
         asyncio.to_thread(examine_postgres, settings.postgres),
+        examine_push(settings.providers),
+        examine_mail(settings),
     )
-    return [*kafka, *redis, *postgres, *await examine_push(settings.providers)]
+    return [*kafka, *redis, *postgres, *push, *mail]
 
 
 def examine_kafka(kafka: KafkaSettings) -> list[Finding]:

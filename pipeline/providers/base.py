@@ -6,6 +6,8 @@ The delivery engine decides only by `Outcome`; it never looks at a status code.
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from pipeline.events.vocabulary import Reason
+
 
 class Outcome(Enum):
     """Who is at fault decides what happens (tables: ``docs/providers.md``)."""
@@ -44,7 +46,8 @@ class SendResult:
     `message_id` is the provider's; `error` a short code from the provider's vocabulary (no address, no content);
     `retry_after` seconds that the provider asked for. `tried`: the answers of other accounts that this one stands in
     for, in the order in which they were called. `dead_since`, in epoch seconds, goes with INVALID_RECIPIENT: when the
-    provider found out that the address was dead; what was registered after that is spared.
+    provider found out that the address was dead; what was registered after that is spared. `waits_for` goes with
+    THROTTLED: a rule of ours holds it back, not the provider, and no other account may have it meanwhile.
     """
 
     outcome: Outcome
@@ -56,3 +59,4 @@ class SendResult:
     held: bool = False
     tried: "tuple[SendResult, ...]" = ()
     dead_since: float | None = None
+    waits_for: Reason | None = None

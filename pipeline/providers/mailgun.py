@@ -11,7 +11,7 @@ from yarl import URL
 
 from pipeline.config import MailgunSettings
 from pipeline.errors import ConfigurationError
-from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.http import Answer, open_session, post
 from pipeline.providers.mail import MailMessage
 from pipeline.providers.table import Row
@@ -26,9 +26,9 @@ _HTTP = "https://www.rfc-editor.org/rfc/rfc9110#section-15"
 
 STATUSES: dict[int, Row] = {
     400: Row(Outcome.PERMANENT, _SEND),
-    401: Row(Outcome.CONFIGURATION, _SEND),
+    401: Row(Outcome.CONFIGURATION, _SEND, Scope.ACCOUNT),
     403: Row(Outcome.CONFIGURATION, _RESPONSES),
-    404: Row(Outcome.CONFIGURATION, _RESPONSES),
+    404: Row(Outcome.CONFIGURATION, _RESPONSES, Scope.MESSAGE),
     408: Row(Outcome.TRANSIENT, _HTTP),
     413: Row(Outcome.PERMANENT, _HTTP),
     429: Row(Outcome.THROTTLED, _SEND),
@@ -37,7 +37,8 @@ STATUSES: dict[int, Row] = {
     503: Row(Outcome.TRANSIENT, _HTTP),
     504: Row(Outcome.TRANSIENT, _HTTP),
 }
-"""By HTTP status: Mailgun has no error codes, only texts. A 404 is a domain that the account does not have."""
+"""By HTTP status: Mailgun has no error codes, only texts. A 404 is a domain that the account does not have;
+it goes on with the others."""
 
 _WAIT = re.compile(r"try again after (\d{1,6}) seconds?")
 """Where a 429 says how long, it does so in its text: `_SEND`."""
@@ -68,7 +69,8 @@ def classify(answer: Answer) -> SendResult:
     result = partial(SendResult, provider=NAME, error=str(answer.status))
     if answer.status == 429 and answer.retry_after is None and (asked := _WAIT.search(reply.message)):
         return result(outcome=Outcome.THROTTLED, retry_after=float(asked[1]))
-    return result(outcome=_by_status(answer.status), retry_after=answer.retry_after)
+    outcome, scope = _by_status(answer.status)
+    return result(outcome=outcome, retry_after=answer.retry_after, scope=scope)
 
 
 def _accepted(reply: _Reply) -> SendResult:
@@ -78,12 +80,12 @@ def _accepted(reply: _Reply) -> SendResult:
     return SendResult(outcome=Outcome.AMBIGUOUS, provider=NAME, error="unreadable_answer")
 
 
-def _by_status(status: int) -> Outcome:
+def _by_status(status: int) -> tuple[Outcome, Scope]:
     if row := STATUSES.get(status):
-        return row.outcome
+        return row.outcome, row.scope
     if status >= 500:
-        return Outcome.TRANSIENT
-    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION
+        return Outcome.TRANSIENT, Scope.UNKNOWN
+    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION, Scope.UNKNOWN
 
 
 class Mailgun:
@@ -143,7 +145,7 @@ class Mailgun:
         answer = await post(self._session, url, form, self._headers)
         if isinstance(answer, Answer):
             return classify(answer)
-        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error)
+        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error, scope=answer.scope)
 
 
 def send_form(mail: MailMessage, ip_pool: str = "", *, tracking: bool = False) -> bytes:

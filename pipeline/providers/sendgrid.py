@@ -9,7 +9,7 @@ from yarl import URL
 
 from pipeline.config import SendGridSettings
 from pipeline.errors import ConfigurationError
-from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.http import Answer, open_session, post, request
 from pipeline.providers.mail import MailMessage
 from pipeline.providers.table import Row
@@ -23,7 +23,7 @@ _HTTP = "https://www.rfc-editor.org/rfc/rfc9110#section-15"
 
 STATUSES: dict[int, Row] = {
     400: Row(Outcome.PERMANENT, _SEND),
-    401: Row(Outcome.CONFIGURATION, _SEND),
+    401: Row(Outcome.CONFIGURATION, _SEND, Scope.ACCOUNT),
     403: Row(Outcome.CONFIGURATION, _SEND),
     404: Row(Outcome.CONFIGURATION, _SEND),
     405: Row(Outcome.CONFIGURATION, _SEND),
@@ -48,6 +48,15 @@ class _Scopes(msgspec.Struct):
     scopes: list[str] = []
 
 
+class _Error(msgspec.Struct):
+    field: str | None = None
+
+
+class _Errors(msgspec.Struct):
+    errors: list[_Error] = []
+
+
+_decode_errors = msgspec.json.Decoder(_Errors).decode
 _decode_scopes = msgspec.json.Decoder(_Scopes).decode
 
 
@@ -61,7 +70,18 @@ def classify(answer: Answer, *, now: float) -> SendResult:
     result = partial(SendResult, provider=NAME, error=str(answer.status))
     if answer.status == 429:
         return result(outcome=Outcome.THROTTLED, retry_after=_wait(answer, now))
-    return result(outcome=_by_status(answer.status), retry_after=answer.retry_after)
+    outcome, scope = _by_status(answer.status)
+    if answer.status == 403 and _is_about_the_sender(answer.body):
+        scope = Scope.MESSAGE
+    return result(outcome=outcome, retry_after=answer.retry_after, scope=scope)
+
+
+def _is_about_the_sender(body: bytes) -> bool:
+    """A 403 that names the field ``from``: that sender is not verified. The account goes on with other senders."""
+    try:
+        return any(error.field == "from" for error in _decode_errors(body).errors)
+    except msgspec.DecodeError:
+        return False
 
 
 def _wait(answer: Answer, now: float) -> float | None:
@@ -72,12 +92,12 @@ def _wait(answer: Answer, now: float) -> float | None:
     return answer.retry_after
 
 
-def _by_status(status: int) -> Outcome:
+def _by_status(status: int) -> tuple[Outcome, Scope]:
     if row := STATUSES.get(status):
-        return row.outcome
+        return row.outcome, row.scope
     if status >= 500:
-        return Outcome.TRANSIENT
-    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION
+        return Outcome.TRANSIENT, Scope.UNKNOWN
+    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION, Scope.UNKNOWN
 
 
 class SendGrid:
@@ -117,14 +137,14 @@ class SendGrid:
         answer = await post(self._session, self._url, body, self._headers)
         if isinstance(answer, Answer):
             return classify(answer, now=time.time())
-        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error)
+        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error, scope=answer.scope)
 
     async def check(self) -> SendResult:
         """See `pipeline.providers.mail.MailProvider.check`: asks what the key may do."""
         assert self._session is not None, "start() comes first"
         answer = await request(self._session, "GET", self._scopes_url, b"", self._headers)
         if not isinstance(answer, Answer):
-            return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error)
+            return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error, scope=answer.scope)
         if answer.status != 200:
             return classify(answer, now=time.time())
         try:

@@ -72,13 +72,13 @@ class Ses:
         answer = await self._request("POST", _SEND, send_body(mail, self._sets.get(mail.pool, "")))
         if isinstance(answer, Answer):
             return classify(answer)
-        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error)
+        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error, scope=answer.scope)
 
     async def check(self) -> SendResult:
         """See `pipeline.providers.mail.MailProvider.check`: asks for the account's status."""
         answer = await self._request("GET", _ACCOUNT, b"")
         if not isinstance(answer, Answer):
-            return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error)
+            return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error, scope=answer.scope)
         if answer.status != 200:
             return classify(answer)
         try:

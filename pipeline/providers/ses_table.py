@@ -5,7 +5,7 @@ from functools import partial
 
 import msgspec
 
-from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.http import Answer
 from pipeline.providers.table import Row
 
@@ -19,10 +19,10 @@ _MESSAGES = "https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messag
 ERROR_CODES: dict[str, Row] = {
     "MessageRejected": Row(Outcome.PERMANENT, _SEND),
     "BadRequestException": Row(Outcome.PERMANENT, _SEND),
-    "AccountSuspendedException": Row(Outcome.CONFIGURATION, _SEND),
-    "MailFromDomainNotVerifiedException": Row(Outcome.CONFIGURATION, _SEND),
-    "NotFoundException": Row(Outcome.CONFIGURATION, _SEND),
-    "SendingPausedException": Row(Outcome.TRANSIENT, _SEND),
+    "AccountSuspendedException": Row(Outcome.CONFIGURATION, _SEND, Scope.ACCOUNT),
+    "MailFromDomainNotVerifiedException": Row(Outcome.CONFIGURATION, _SEND, Scope.MESSAGE),
+    "NotFoundException": Row(Outcome.CONFIGURATION, _SEND, Scope.MESSAGE),
+    "SendingPausedException": Row(Outcome.TRANSIENT, _SEND, Scope.ACCOUNT),
     "LimitExceededException": Row(Outcome.THROTTLED, _SEND),
     "TooManyRequestsException": Row(Outcome.THROTTLED, _SEND),
     "ThrottlingException": Row(Outcome.THROTTLED, _QUOTAS),
@@ -34,23 +34,26 @@ ERROR_CODES: dict[str, Row] = {
     "RequestEntityTooLargeException": Row(Outcome.PERMANENT, _COMMON),
     "ValidationError": Row(Outcome.PERMANENT, _COMMON),
     "AccessDeniedException": Row(Outcome.CONFIGURATION, _COMMON),
-    "ExpiredTokenException": Row(Outcome.CONFIGURATION, _COMMON),
-    "IncompleteSignature": Row(Outcome.CONFIGURATION, _COMMON),
-    "InvalidClientTokenId": Row(Outcome.CONFIGURATION, _COMMON),
-    "InvalidSignatureException": Row(Outcome.CONFIGURATION, _COMMON),
-    "MissingAuthenticationToken": Row(Outcome.CONFIGURATION, _COMMON),
+    "ExpiredTokenException": Row(Outcome.CONFIGURATION, _COMMON, Scope.ACCOUNT),
+    "IncompleteSignature": Row(Outcome.CONFIGURATION, _COMMON, Scope.ACCOUNT),
+    "InvalidClientTokenId": Row(Outcome.CONFIGURATION, _COMMON, Scope.ACCOUNT),
+    "InvalidSignatureException": Row(Outcome.CONFIGURATION, _COMMON, Scope.ACCOUNT),
+    "MissingAuthenticationToken": Row(Outcome.CONFIGURATION, _COMMON, Scope.ACCOUNT),
     "NotAuthorized": Row(Outcome.CONFIGURATION, _COMMON),
-    "OptInRequired": Row(Outcome.CONFIGURATION, _COMMON),
-    "RequestExpired": Row(Outcome.CONFIGURATION, _COMMON),
-    "SignatureDoesNotMatch": Row(Outcome.CONFIGURATION, _COMMON),
-    "UnrecognizedClientException": Row(Outcome.CONFIGURATION, _COMMON),
+    "OptInRequired": Row(Outcome.CONFIGURATION, _COMMON, Scope.ACCOUNT),
+    "RequestExpired": Row(Outcome.CONFIGURATION, _COMMON, Scope.ACCOUNT),
+    "SignatureDoesNotMatch": Row(Outcome.CONFIGURATION, _COMMON, Scope.ACCOUNT),
+    "UnrecognizedClientException": Row(Outcome.CONFIGURATION, _COMMON, Scope.ACCOUNT),
 }
-"""By exception; comes before the HTTP status. `classify` says where a row has a condition."""
+"""By exception; comes before the HTTP status. `classify` says where a row has a condition.
+
+A sender or configuration set that is not there concerns one stream's mail: the account goes on with the other's.
+"""
 
 STATUSES: dict[int, Row] = {
     400: Row(Outcome.PERMANENT, _COMMON),
-    401: Row(Outcome.CONFIGURATION, _COMMON),
-    403: Row(Outcome.CONFIGURATION, _COMMON),
+    401: Row(Outcome.CONFIGURATION, _COMMON, Scope.ACCOUNT),
+    403: Row(Outcome.CONFIGURATION, _COMMON, Scope.ACCOUNT),
     404: Row(Outcome.CONFIGURATION, _COMMON),
     408: Row(Outcome.TRANSIENT, _COMMON),
     413: Row(Outcome.PERMANENT, _COMMON),
@@ -84,10 +87,11 @@ def classify(answer: Answer) -> SendResult:
     result = partial(SendResult, provider=NAME, retry_after=answer.retry_after)
     code = exception(answer.headers.get("x-amzn-ErrorType") or reply.type)
     if code == "MessageRejected" and UNVERIFIED.match(reply.message):
-        return result(outcome=Outcome.CONFIGURATION, error=code)
+        return result(outcome=Outcome.CONFIGURATION, error=code, scope=Scope.MESSAGE)
     if row := ERROR_CODES.get(code):
-        return result(outcome=row.outcome, error=code)
-    return result(outcome=_by_status(answer.status), error=str(answer.status))
+        return result(outcome=row.outcome, error=code, scope=row.scope)
+    outcome, scope = _by_status(answer.status)
+    return result(outcome=outcome, error=str(answer.status), scope=scope)
 
 
 def exception(text: str) -> str:
@@ -102,9 +106,9 @@ def _accepted(reply: _Reply) -> SendResult:
     return SendResult(outcome=Outcome.AMBIGUOUS, provider=NAME, error="unreadable_answer")
 
 
-def _by_status(status: int) -> Outcome:
+def _by_status(status: int) -> tuple[Outcome, Scope]:
     if row := STATUSES.get(status):
-        return row.outcome
+        return row.outcome, row.scope
     if status >= 500:
-        return Outcome.TRANSIENT
-    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION
+        return Outcome.TRANSIENT, Scope.UNKNOWN
+    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION, Scope.UNKNOWN

@@ -45,7 +45,8 @@ class _Try:
             return SendResult(outcome=Outcome.THROTTLED, provider=NAME, error=NO_CONNECTION)
         doubt = bool(self.sessions) and self.sessions[-1].content_sent
         outcome = Outcome.AMBIGUOUS if doubt else Outcome.TRANSIENT
-        return SendResult(outcome=outcome, provider=NAME, error="TimeoutError")
+        scope = Scope.UNKNOWN if self.sessions else Scope.ACCOUNT  # it did not even come to a connection
+        return SendResult(outcome=outcome, provider=NAME, error="TimeoutError", scope=scope)
 
 
 class Smtp:

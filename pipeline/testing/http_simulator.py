@@ -14,6 +14,7 @@ from pipeline.testing.behaviour import Fault, Script
 from pipeline.testing.receipts import OnReceipt, Receipt, ReceiptKind, nobody
 from pipeline.testing.received import Received
 
+KEPT_BODIES = 100
 SILENCE = 600.0
 """Seconds that a request without an answer is kept open."""
 
@@ -60,6 +61,8 @@ class HttpSimulator(ABC):
         self.received = received if received is not None else Received(also=also)
         self.on_receipt: OnReceipt = nobody
         self.base_url = ""
+        self.bodies: deque[bytes] = deque(maxlen=KEPT_BODIES)
+        """The latest accepted request bodies."""
         self._replies: deque[Reply] = deque()
         self._runner: web.ServerRunner | None = None
         self._closing = asyncio.Event()
@@ -123,15 +126,15 @@ class HttpSimulator(ABC):
         if self._replies:
             self.received.refuse("scripted")
             return self._replies.popleft()
-        return await self._carry_out(self.script.fault(), accepted, request)
+        return await self._carry_out(self.script.fault(), accepted, request, body)
 
-    async def _carry_out(self, fault: Fault | None, accepted: Accepted, request: web.BaseRequest) -> Reply:
+    async def _carry_out(self, fault: Fault | None, accepted: Accepted, request: web.BaseRequest, body: bytes) -> Reply:
         if fault is Fault.INVALID_RECIPIENT and self.bounces_later:
-            self._take(accepted, ReceiptKind.BOUNCED)
+            self._take(accepted, body, ReceiptKind.BOUNCED)
             return accepted.reply
         match fault:
             case None | Fault.RESET_AFTER | Fault.NO_ANSWER | Fault.LATE:
-                self._take(accepted, ReceiptKind.DELIVERED)
+                self._take(accepted, body, ReceiptKind.DELIVERED)
             case _:
                 self.received.refuse(fault)
         match fault:
@@ -150,9 +153,10 @@ class HttpSimulator(ABC):
             case _:
                 return self.refusal(fault)
 
-    def _take(self, accepted: Accepted, kind: ReceiptKind) -> None:
+    def _take(self, accepted: Accepted, body: bytes, kind: ReceiptKind) -> None:
         if not accepted.notification_id:
             return  # a dry run
+        self.bodies.append(body)
         self.received.accept(accepted.notification_id, accepted.recipient)
         self.on_receipt(Receipt(kind, accepted.notification_id, accepted.recipient, accepted.message_id))
 

@@ -3,20 +3,23 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from pipeline.channels.base import ChannelSender
 from pipeline.channels.factory import open_sender
-from pipeline.config import EmailSettings, ProviderSettings, Settings
+from pipeline.config import AccountSettings, EmailSettings, ProviderSettings, Settings, WarmUpSettings
 from pipeline.errors import CatalogueError, ConfigurationError
 from pipeline.events.records import Dispatch, NotificationRequested
-from pipeline.events.vocabulary import Channel, Origin, Priority
+from pipeline.events.vocabulary import Channel, Origin, Priority, Reason
 from pipeline.kafka.names import IN_APP_CHANNEL
 from pipeline.observability.metrics import Metrics
-from pipeline.providers.base import Outcome
+from pipeline.providers.base import Outcome, SendResult
 from pipeline.storage.devices import DeviceRegistry
 from pipeline.storage.inbox import Inbox
 from pipeline.storage.postgres import Pool
@@ -171,3 +174,47 @@ async def test_a_broken_template_stops_the_start(worker: Worker, tmp_path: Path)
     worker.settings = worker.settings.model_copy(update={"catalogue": catalogue})
     with pytest.raises(CatalogueError, match=r"sms\.txt:1: "):
         await worker.open(Channel.SMS)
+
+
+@pytest.mark.parametrize("provider", ["smtp", "ses", "sendgrid", "mailgun"])
+async def test_the_same_mail_goes_through_whichever_provider_is_named(
+    worker: Worker, simulated: Providers, provider: str
+) -> None:
+    accounts = (AccountSettings(name="first", provider=provider),)
+    email = worker.settings.email.model_copy(update={"providers": accounts})
+    worker.settings = worker.settings.model_copy(update={"email": email})
+    sender = await worker.open(Channel.EMAIL)
+    (part,) = sender.prepare(dispatch(Channel.EMAIL), USER)
+    result = await sender.send(dispatch(Channel.EMAIL), part)
+    await sender.close()
+    assert (result.outcome, result.provider) == (Outcome.ACCEPTED, "first")
+    assert simulated.received()[Channel.EMAIL] == {ID: 1}
+
+
+async def test_a_pool_that_warms_up_holds_back_its_own_mail_and_neither_asks_nor_pauses_an_account(
+    worker: Worker, simulated: Providers
+) -> None:
+    update = {
+        "warm_up": {"marketing": WarmUpSettings(since=datetime.now(UTC).date(), daily=(1, 1))},
+        "providers": (AccountSettings(name="smtp", rate=1000.0, burst=100), AccountSettings(name="sendgrid")),
+        "unsubscribe_secret": SecretStr("secret"),
+    }
+    worker.settings = worker.settings.model_copy(update={"email": worker.settings.email.model_copy(update=update)})
+    sender = await worker.open(Channel.EMAIL)
+    news = msgspec.structs.replace(dispatch(Channel.EMAIL), stream="marketing", notification_id="news")
+
+    async def send(one: Dispatch) -> SendResult:
+        (part,) = sender.prepare(one, USER)
+        return await sender.send(one, part)
+
+    first, second, other = [await send(one) for one in (news, news, dispatch(Channel.EMAIL))]
+    await sender.close()
+    assert [result.outcome for result in (first, second, other)] == [
+        Outcome.ACCEPTED,
+        Outcome.THROTTLED,
+        Outcome.ACCEPTED,
+    ]
+    assert (second.waits_for, second.tried) == (Reason.WARM_UP, ())
+    assert other.provider == "smtp"
+    assert simulated.smtp.received.accepted == 2
+    assert simulated.sendgrid.received.accepted == 0

@@ -10,10 +10,20 @@ from dataclasses import dataclass
 import pytest
 from pydantic import SecretStr
 
-from pipeline.config import MailgunSettings, ProviderSettings, SendGridSettings, SesSettings
+from pipeline.config import (
+    AccountSettings,
+    EmailSettings,
+    MailgunSettings,
+    ProviderSettings,
+    SendGridSettings,
+    SesSettings,
+    Settings,
+)
 from pipeline.errors import ConfigurationError
+from pipeline.observability.finding import Finding, Level
+from pipeline.observability.mail_checks import examine_mail
 from pipeline.providers import mailgun, sendgrid, ses_table
-from pipeline.providers.base import Outcome
+from pipeline.providers.base import Outcome, Scope
 from pipeline.providers.mail import MailProvider
 from pipeline.providers.mailers import MAILERS, open_mailer
 from pipeline.testing import mailgun as mailgun_simulator
@@ -339,3 +349,70 @@ def test_an_account_that_is_not_set_names_the_setting(name: str) -> None:
 
 def test_every_mail_provider_is_there_by_its_name() -> None:
     assert set(MAILERS) == {"smtp", *NAMES}
+
+
+async def test_the_doctor_tells_a_good_account_from_a_bad_one_and_from_one_that_is_away(account: Account) -> None:
+    async def found(providers: ProviderSettings) -> Finding:
+        email = EmailSettings(providers=(AccountSettings(name=account.name),))
+        (finding,) = await examine_mail(Settings(providers=providers, email=email))
+        return finding
+
+    assert (await found(settings_for(account.simulator))).level is Level.OK
+    refused = await found(settings_for(account.simulator, wrong_key=True))
+    assert (refused.level, refused.remedy) == (Level.FAIL, f"mend providers.{account.name}")
+    away = await found(settings_for(account.simulator, base_url="http://127.0.0.1:1"))
+    assert (away.level, "base_url" in away.remedy) == (Level.WARN, True)
+    unset = await found(ProviderSettings())
+    assert (unset.level, f"providers.{account.name}." in unset.detail) == (Level.FAIL, True)
+
+
+async def test_the_doctor_asks_each_account_with_its_own_settings() -> None:
+    async with SendGridSimulator() as first, MailgunSimulator(domains=frozenset({"eu.example.com"})) as second:
+        own = {"base_url": second.base_url, "api_key": second.api_key, "domains": {"transactional": "eu.example.com"}}
+        accounts = (
+            AccountSettings(name="sendgrid"),
+            AccountSettings.model_validate({"name": "mailgun-eu", "provider": "mailgun", "settings": own}),
+            AccountSettings(name="pigeons"),
+        )
+        settings = Settings(providers=settings_for(first), email=EmailSettings(providers=accounts))
+        found = await examine_mail(settings)
+    assert [(finding.name, finding.level) for finding in found] == [
+        ("sendgrid account", Level.OK),
+        ("mailgun-eu account", Level.OK),
+        ("pigeons account", Level.FAIL),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row_account", "reply", "scope"),
+    [
+        ("ses", ses_simulator.error_reply(403, "SignatureDoesNotMatch"), Scope.ACCOUNT),
+        ("ses", ses_simulator.error_reply(400, "MailFromDomainNotVerifiedException"), Scope.MESSAGE),
+        (
+            "ses",
+            ses_simulator.error_reply(400, "MessageRejected", "Email address is not verified. a@b.c"),
+            Scope.MESSAGE,
+        ),
+        ("ses", Reply(403, b"<html>"), Scope.ACCOUNT),
+        ("sendgrid", sendgrid_simulator.error_reply(401), Scope.ACCOUNT),
+        ("sendgrid", sendgrid_simulator.error_reply(403, "not a verified Sender Identity", "from"), Scope.MESSAGE),
+        ("sendgrid", sendgrid_simulator.error_reply(403, "access forbidden"), Scope.UNKNOWN),
+        ("mailgun", Reply(401, b"Forbidden"), Scope.ACCOUNT),
+        ("mailgun", mailgun_simulator.error_reply(404, "Domain not found"), Scope.MESSAGE),
+    ],
+    indirect=["row_account"],
+)
+async def test_a_sender_that_is_refused_leaves_the_account_to_the_others(
+    row_account: Account, reply: Reply, scope: Scope
+) -> None:
+    row_account.simulator.answer_next(reply)
+    result = await row_account.client.send(sample_mail())
+    assert (result.outcome, result.scope) == (Outcome.CONFIGURATION, scope)
+
+
+async def test_a_simulator_keeps_what_it_was_sent(account: Account) -> None:
+    account.simulator.script.then(None, Fault.UNAVAILABLE)
+    for _ in range(2):
+        await account.client.send(sample_mail())
+    (body,) = account.simulator.bodies
+    assert b"ada" in body or b"YWRh" in body

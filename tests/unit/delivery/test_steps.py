@@ -213,3 +213,13 @@ def test_a_backoff_is_between_its_base_and_its_cap_with_jitter_on_top(attempts: 
 def test_what_the_ledger_holds_reads_back_the_same(entry: Closed) -> None:
     assert decode_closed(encode(entry)) == entry
     assert decode_progress(encode(entry.progress)) == entry.progress
+
+
+def test_a_wait_for_a_rule_of_our_own_says_which() -> None:
+    tomorrow = SendResult(
+        outcome=Outcome.THROTTLED, provider="p", error="e", retry_after=40_000, waits_for=Reason.WARM_UP
+    )
+    final = after_send(Progress(1, attempts=1), [("", tomorrow)], True, POLICY, NOW)
+    assert isinstance(final, Final)
+    assert (final.status, final.reason, final.until) == (Status.DEFERRED, Reason.WARM_UP, NOW + 40_000_000)
+    assert final.attempt == 0

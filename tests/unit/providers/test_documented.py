@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.providers import fcm, smtp_table, twilio
+from pipeline.providers import fcm, mailgun, sendgrid, ses_table, smtp_table, twilio
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "providers.md").read_text("utf-8")
 TABLES = {
     "FCM": fcm.ERROR_CODES | {str(status): row for status, row in fcm.STATUSES.items()},
     "SMTP": smtp_table.ENHANCED | {str(code): row for code, row in smtp_table.BASIC.items()},
+    "Amazon SES": ses_table.ERROR_CODES | {str(status): row for status, row in ses_table.STATUSES.items()},
+    "SendGrid": {str(status): row for status, row in sendgrid.STATUSES.items()},
+    "Mailgun": {str(status): row for status, row in mailgun.STATUSES.items()},
     "Twilio": {str(code): row for code, row in (twilio.ERROR_CODES | twilio.STATUSES).items()},
 }
 

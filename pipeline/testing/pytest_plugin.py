@@ -1,0 +1,30 @@
+"""Pytest fixtures for your own tests: put ``pytest_plugins = ["pipeline.testing.pytest_plugin"]`` into conftest.py.
+
+See ``docs/testing-your-integration.md``.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from pipeline.testing.process import SimulatorProcess
+from pipeline.testing.providers import Providers
+
+
+@pytest_asyncio.fixture
+async def simulated_providers(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Providers]:
+    """All simulators in this process, and the environment that points ``Settings.load()`` at them."""
+    async with Providers(seed=1) as providers:
+        for name, value in providers.environment().items():
+            monkeypatch.setenv(name, value)
+        yield providers
+
+
+@pytest.fixture
+def simulator_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatorProcess]:
+    """All simulators in a process of their own, and the environment that points ``pipeline`` at them."""
+    with SimulatorProcess("--seed", "1") as process:
+        for name, value in process.environment.items():
+            monkeypatch.setenv(name, value)
+        yield process
