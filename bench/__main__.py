@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable
 
-from bench import gateway, isolation, latency, router, smtp, worker
+from bench import apns, gateway, isolation, latency, router, smtp, worker
 from bench.figures import Figure, keep, show
 
 SUITES: dict[str, Callable[[], list[Figure]]] = {
     "router": router.run,
     "worker": worker.run,
+    "apns": apns.run,
     "smtp": smtp.run,
     "e2e": latency.run,
     "isolation": isolation.run,

@@ -37,29 +37,33 @@ def run() -> list[Figure]:
         line.environment["PIPELINE_PROVIDERS__FCM__SERVICE_ACCOUNT"] = str(service_account(line, port))
         asyncio.run(load_users(line.settings, USERS))
         reachable = asyncio.run(one_device_users(line))
-        rounds = [_round(line, reachable, port, number) for number in range(ROUNDS + 1)][1:]
-    ours, peer = (_median([r[i] for r in rounds]) for i in range(2))
+        url = f"http://127.0.0.1:{port}/v1/projects/bench/messages:send"
+        rounds = [push_round(line, reachable, number, "post_loop", {"BENCH_URL": url}) for number in range(ROUNDS + 1)]
+    rounds = rounds[1:]
+    ours, peer = (median([r[i] for r in rounds]) for i in range(2))
     return [
         figure("worker.fcm", "messages/s", ours.rate, peer.rate, "bare aiohttp POST loop"),
         figure("worker.fcm_cpu", "CPU µs/message", ours.cpu_us, peer.cpu_us, "bare aiohttp POST loop"),
     ]
 
 
-def _round(line: Line, users: list[str], port: int, number: int) -> tuple[Run, Run]:
+def push_round(
+    line: Line, users: list[str], number: int, peer: str, peer_environment: dict[str, str]
+) -> tuple[Run, Run]:
+    """One run of the push worker over `MESSAGES` dispatches to `users`, then one of ``bench.peers.PEER``."""
     kafka = line.settings.kafka
     if "worker-push" in line.services:
         line.services["worker-push"].stop()
-    produce_all(kafka, _dispatches(users, str(number)))
+    produce_all(kafka, dispatches(users, str(number)))
     if "worker-push" in line.services:
         line.services["worker-push"].start()
     else:
         line.start("worker-push", "worker", "--channel", "push", "--priority", "normal")
     ours = watch(kafka, line.services["worker-push"], DELIVERY_STATUS, MESSAGES)
-    url = f"http://127.0.0.1:{port}/v1/projects/bench/messages:send"
-    return ours, run_peer(line, "post_loop", environment={"BENCH_URL": url, "BENCH_EVENTS": str(MESSAGES)})
+    return ours, run_peer(line, peer, environment={"BENCH_EVENTS": str(MESSAGES), **peer_environment})
 
 
-def _dispatches(users: list[str], tag: str) -> list[Record]:
+def dispatches(users: list[str], tag: str) -> list[Record]:
     rnd, codec, topic = random.Random(tag), Codec.open(), dispatch_topic(Channel.PUSH, Priority.NORMAL)
     now = time.time_ns() // 1_000_000
     records = []
@@ -121,5 +125,5 @@ def service_account(line: Line, port: int) -> Path:
     return path
 
 
-def _median(runs: list[Run]) -> Run:
+def median(runs: list[Run]) -> Run:
     return sorted(runs, key=lambda run: run.rate)[len(runs) // 2]

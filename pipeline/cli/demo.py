@@ -30,7 +30,7 @@ def demo(
 
     console = Console(stderr=as_json)
     with _line(console) as line:
-        users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS))
+        users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         with _bars(console) as bars:
             results = run_demo(line, users, seed, bars)
@@ -51,7 +51,7 @@ def up() -> None:
 
     console = Console()
     with _line(console) as line:
-        users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS))
+        users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         typer.echo(_addresses(line, users[0]))
         stopped = threading.Event()

@@ -23,7 +23,7 @@ from pipeline.storage.redis import open_redis
 from pipeline.testing.control import CONTROL_VARIABLE
 from pipeline.testing.traffic import Traffic
 from pipeline.users.directory import UserDirectory
-from pipeline.users.synthetic import generate_users
+from pipeline.users.synthetic import generate_users, with_own_tokens
 
 RESULTS = Path("build/demo.json")
 SYNTHETIC_USERS = 500
@@ -48,9 +48,14 @@ class Results(msgspec.Struct, frozen=True):
     released: int
 
 
-async def load_users(settings: Settings, count: int) -> list[str]:
-    """Put `count` synthetic users into the database, and whatever of them was cached out of date; returns their ids."""
+async def load_users(settings: Settings, count: int, *, own_tokens: bool = False) -> list[str]:
+    """Put `count` synthetic users into the database, and whatever of them was cached out of date; returns their ids.
+
+    `own_tokens`: Apple devices are reached through APNs and browsers through web push; else all through FCM.
+    """
     users = generate_users(count, seed=7)
+    if own_tokens:
+        users = [with_own_tokens(user) for user in users]
     async with await open_pool(settings.postgres) as pool, open_redis(settings.redis) as redis:
         await bulk_load(pool, users, UserDirectory(pool, redis).changed)
     return [user.user_id for user in users]

@@ -12,8 +12,8 @@ from yarl import URL
 
 from pipeline.config import ApnsSettings
 from pipeline.errors import ConfigurationError
+from pipeline.providers.apns_http2 import AnswerLost, ApnsAnswer, NotProcessed, request_headers
 from pipeline.providers.apns_pool import ApnsPool, Unreachable, tls_context
-from pipeline.providers.apns_protocol import AnswerLost, ApnsAnswer, NotProcessed, request_headers
 from pipeline.providers.apns_table import NAME, WRONG_PLACE, classify
 from pipeline.providers.apns_token import ProviderToken
 from pipeline.providers.base import Outcome, SendResult

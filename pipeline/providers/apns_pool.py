@@ -12,7 +12,8 @@ from collections import deque
 from aioapns.connection import APNsBaseClientProtocol
 from yarl import URL
 
-from pipeline.providers.apns_protocol import ApnsAnswer, ApnsProtocol, Headers, NotProcessed
+from pipeline.providers.apns_http2 import ApnsAnswer, Headers, NotProcessed
+from pipeline.providers.apns_protocol import ApnsProtocol
 from pipeline.providers.http import CONNECT_TIMEOUT
 
 TRIES = 3

@@ -13,13 +13,10 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 from aioapns.common import NotificationRequest, NotificationResult
 from aioapns.connection import APNsBaseClientProtocol, APNsTLSClientProtocol, AuthorizationHeaderProvider
-from h2.config import H2Configuration
-from h2.connection import ConnectionInputs, ConnectionState, H2Connection, H2ConnectionStateMachine
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -32,8 +29,15 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import NoAvailableStreamIDError, ProtocolError
-from hpack import Encoder, HeaderTuple
-from hpack.struct import NeverIndexedHeaderTuple
+
+from pipeline.providers.apns_http2 import (
+    AnswerLost,
+    ApnsAnswer,
+    Headers,
+    NotProcessed,
+    open_http2,
+    request_headers,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,52 +46,6 @@ MAX_STREAMS = 1000
 IDLE_SECONDS = 900.0
 """A connection without sends is closed after this: APNs asks to keep connections open, and firewalls forget them."""
 MAX_BODY = 65_536
-
-Headers = Sequence[HeaderTuple]
-
-
-class ApnsAnswer(NamedTuple):
-    """A complete answer."""
-
-    status: int
-    headers: dict[bytes, bytes]
-    body: bytes
-
-    def header(self, name: str) -> str:
-        """The value of a header, "" where there is none."""
-        return self.headers.get(name.encode(), b"").decode("ascii", "replace")
-
-
-class NotProcessed(Exception):
-    """APNs has certainly not processed the request, and says so; `error` is a short code."""
-
-    def __init__(self, error: str) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-class AnswerLost(Exception):
-    """The request was written, and its answer will not come; `error` is a short code."""
-
-    def __init__(self, error: str) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-class _PlainEncoder(Encoder):
-    """Without Huffman coding, which costs more time here than it saves."""
-
-    def encode(self, headers, huffman=False):  # type: ignore[no-untyped-def]  # as hpack has it
-        return super().encode(headers, huffman=huffman)
-
-
-class _OpenAfterGoaway(H2ConnectionStateMachine):
-    """h2 takes GOAWAY for the end of a connection; up to its last stream there are answers to come (RFC 9113, 6.8)."""
-
-    _transitions = {  # noqa: RUF012 - as h2 has it
-        **H2ConnectionStateMachine._transitions,  # noqa: SLF001 - h2 has no other way in
-        (ConnectionState.CLIENT_OPEN, ConnectionInputs.RECV_GOAWAY): (None, ConnectionState.CLIENT_OPEN),
-    }
 
 
 class _Exchange:
@@ -116,12 +74,7 @@ class ApnsProtocol(APNsTLSClientProtocol):
         auth_provider: AuthorizationHeaderProvider | None = None,
     ) -> None:
         super().__init__(apns_topic, loop, on_connection_lost, auth_provider)  # type: ignore[arg-type]  # NoReturn
-        config = H2Configuration(
-            client_side=True, header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
-        )
-        self.conn = H2Connection(config)
-        self.conn.encoder = _PlainEncoder()
-        self.conn.state_machine = _OpenAfterGoaway()
+        self.conn = open_http2()
         self.ready = asyncio.Event()
         self.on_free: Callable[[], object] = lambda: None
         self._exchanges: dict[int, _Exchange] = {}
@@ -377,7 +330,7 @@ class ApnsProtocol(APNsTLSClientProtocol):
         else:
             self._fail(stream_id, "TimeoutError")
 
-    def _headers_of(self, request: NotificationRequest) -> list[HeaderTuple]:
+    def _headers_of(self, request: NotificationRequest) -> Headers:
         optional = {
             "apns-expiration": None if request.time_to_live is None else str(int(time.time()) + request.time_to_live),
             "apns-priority": None if request.priority is None else str(request.priority),
@@ -388,22 +341,3 @@ class ApnsProtocol(APNsTLSClientProtocol):
         required = {"apns-id": request.notification_id, "apns-topic": request.apns_topic or self.apns_topic}
         others = required | {name: value for name, value in optional.items() if value is not None}
         return request_headers(self.APNS_SERVER, request.device_token, others)
-
-
-def request_headers(host: str, token: str, others: Mapping[str, str]) -> list[HeaderTuple]:
-    """The headers of one request. What is new in each stays out of the compression table, so that the rest stays in."""
-    return [
-        _METHOD,
-        _SCHEME,
-        NeverIndexedHeaderTuple(b":path", f"/3/device/{token}".encode()),
-        HeaderTuple(b":authority", host.encode()),
-        *(
-            (NeverIndexedHeaderTuple if name in _NEW_IN_EACH else HeaderTuple)(name.encode(), value.encode())
-            for name, value in others.items()
-        ),
-    ]
-
-
-_NEW_IN_EACH = frozenset({"apns-id", "apns-expiration", "apns-collapse-id"})
-_METHOD = HeaderTuple(b":method", b"POST")
-_SCHEME = HeaderTuple(b":scheme", b"https")

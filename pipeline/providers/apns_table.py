@@ -4,7 +4,7 @@ from functools import partial
 
 import msgspec
 
-from pipeline.providers.apns_protocol import ApnsAnswer
+from pipeline.providers.apns_http2 import ApnsAnswer
 from pipeline.providers.base import Outcome, SendResult
 from pipeline.providers.http import parse_retry_after
 from pipeline.providers.table import Row

@@ -44,6 +44,16 @@ def generate_users(count: int, seed: int) -> list[UserSnapshot]:
     return [_user(rng, number) for number in range(count)]
 
 
+def with_own_tokens(user: UserSnapshot) -> UserSnapshot:
+    """The same user, Apple devices with tokens of APNs and browsers with subscriptions, rather than all through FCM."""
+    make = {"ios": apns_token, "web": web_subscription}
+    devices = [
+        msgspec.structs.replace(device, token=make.get(device.platform, fcm_token)(user.user_id, device.id))
+        for device in user.devices
+    ]
+    return msgspec.structs.replace(user, devices=devices)
+
+
 def fcm_token(user_id: str, device_id: str) -> str:
     """A token that looks like one of FCM's, always the same for the same device."""
     seed = f"{user_id}/{device_id}".encode()

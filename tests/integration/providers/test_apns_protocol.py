@@ -18,8 +18,9 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from yarl import URL
 
+from pipeline.providers.apns_http2 import AnswerLost, NotProcessed, request_headers
 from pipeline.providers.apns_pool import ApnsPool, Unreachable, tls_context
-from pipeline.providers.apns_protocol import AnswerLost, ApnsProtocol, NotProcessed, request_headers
+from pipeline.providers.apns_protocol import ApnsProtocol
 from pipeline.testing.http2 import Handle, Http2Request, Http2Server
 from pipeline.testing.tls import LocalCertificate
 

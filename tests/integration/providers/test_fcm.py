@@ -14,6 +14,7 @@ from pipeline.config import FcmSettings
 from pipeline.providers.base import Outcome
 from pipeline.providers.fcm import Fcm
 from pipeline.providers.fcm_message import PushMessage, device_body, open_body, validation_body
+from pipeline.providers.google_token import FAILURE_PAUSE
 from pipeline.providers.push_message import PushRequest
 from pipeline.testing.behaviour import Fault
 from pipeline.testing.fcm import PROJECT, FcmSimulator, error_reply
@@ -107,6 +108,7 @@ async def test_a_rotated_service_account_is_read_when_a_token_is_needed(tmp_path
         await client.start()
         assert (await client.send(push())).outcome is not Outcome.ACCEPTED, "the old account is of another project"
         new.write_service_account(path)
+        await asyncio.sleep(FAILURE_PAUSE)
         assert (await client.send(push())).outcome is Outcome.ACCEPTED
         await client.close()
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.providers.apns_protocol import ApnsAnswer
+from pipeline.providers.apns_http2 import ApnsAnswer
 from pipeline.providers.apns_table import REASONS, STATUSES, WRONG_PLACE, classify
 from pipeline.providers.base import Outcome, SendResult
 from pipeline.testing.apns import error_reply

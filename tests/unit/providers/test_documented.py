@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.providers import fcm, mailgun, sendgrid, ses_table, smtp_table, twilio
+from pipeline.providers import apns_table, fcm, mailgun, sendgrid, ses_table, smtp_table, twilio, webpush_table
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "providers.md").read_text("utf-8")
 TABLES = {
     "FCM": fcm.ERROR_CODES | {str(status): row for status, row in fcm.STATUSES.items()},
+    "APNs": apns_table.REASONS | {str(status): row for status, row in apns_table.STATUSES.items()},
+    "Web push": {str(status): row for status, row in webpush_table.STATUSES.items()},
     "SMTP": smtp_table.ENHANCED | {str(code): row for code, row in smtp_table.BASIC.items()},
     "Amazon SES": ses_table.ERROR_CODES | {str(status): row for status, row in ses_table.STATUSES.items()},
     "SendGrid": {str(status): row for status, row in sendgrid.STATUSES.items()},
@@ -19,7 +21,7 @@ TABLES = {
 
 @pytest.mark.parametrize("provider", TABLES)
 def test_the_documented_table_is_the_one_in_force(provider: str) -> None:
-    section = DOCUMENT.partition(f"\n## {provider}")[2].partition("\n## ")[0]
+    section = DOCUMENT.partition(f"\n## {provider}\n")[2].partition("\n## ")[0]
     rows: dict[str, str] = {}
     for line in section.splitlines():
         if line.startswith("| `"):

@@ -2,7 +2,8 @@ import re
 
 import phonenumbers
 
-from pipeline.users.synthetic import TOKEN_LENGTH, fcm_token, generate_users
+from pipeline.users.synthetic import TOKEN_LENGTH, fcm_token, generate_users, with_own_tokens
+from pipeline.users.web_subscription import parse_subscription
 
 
 def test_the_same_seed_gives_the_same_users_and_another_seed_others() -> None:
@@ -25,3 +26,17 @@ def test_tokens_look_like_fcms_and_belong_to_one_device() -> None:
     assert len(set(tokens)) == len(tokens) > 800
     assert all(re.fullmatch(rf"[\w-]{{22}}:APA91b[\w-]{{{TOKEN_LENGTH - 29}}}", token) for token in tokens)
     assert fcm_token("anna", "phone") == fcm_token("anna", "phone")
+
+
+def test_own_tokens_are_those_of_each_platforms_provider() -> None:
+    users = [with_own_tokens(user) for user in generate_users(100, 1)]
+    devices = [device for user in users for device in user.devices]
+    assert len({device.token for device in devices}) == len(devices)
+    for device in devices:
+        match device.platform:
+            case "ios":
+                assert re.fullmatch(r"[0-9a-f]{64}", device.token)
+            case "web":
+                parse_subscription(device.token)
+            case _:
+                assert ":APA91b" in device.token
