@@ -1,7 +1,8 @@
 """An HTTP server that costs next to nothing, so that what is measured is the client.
 
-Answers every request at once (with a second argument: after so many ms), keep-alive: the OAuth token endpoint with a token, anything else like FCM. It does not
-look at what it is sent (correctness is the simulators' business, `pipeline.testing`).
+Answers every request at once (with a second argument: after so many ms), keep-alive: the OAuth token endpoint with a
+token, anything else like FCM. It does not look at what it is sent (correctness is the simulators' business,
+`pipeline.testing`).
 """
 
 import asyncio

@@ -26,7 +26,7 @@ from pipeline.errors import Unavailable
 from pipeline.events.codec import Codec
 from pipeline.events.ids import notification_id
 from pipeline.events.records import Dispatch, NotificationRequested
-from pipeline.events.vocabulary import Channel, Origin, Priority, Status
+from pipeline.events.vocabulary import TERMINAL, Channel, Origin, Priority, Status
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.names import DELIVERY_STATUS, INGEST, dispatch_topic, worker_group
 from pipeline.kafka.producer import AsyncProducer, Record
@@ -115,7 +115,7 @@ def _hot_user(line: Line, users: Sequence[str]) -> Figure:
 
 
 def _measure(line: Line, users: Sequence[str], tag: str, make: Make) -> list[float]:
-    """The latencies (ms) of steady traffic for `SECONDS`, once all of it is sent."""
+    """The latencies (ms) of what was sent of steady traffic for `SECONDS`, once all of it has ended."""
     began = int(time.time() * 1000)
     expected = int(RATE * SECONDS)
     asyncio.run(_produce_steadily(line.settings.kafka, users, tag, make, expected))
@@ -123,9 +123,9 @@ def _measure(line: Line, users: Sequence[str], tag: str, make: Make) -> list[flo
     while True:
         found = dict(_latencies(line.settings.kafka, f"{tag}-", began))
         if len(found) >= expected:
-            return list(found.values())
+            return [latency for latency in found.values() if latency is not None]
         if time.monotonic() > deadline:
-            raise Unavailable(f"{tag}: {len(found)} of {expected} were sent within a minute")
+            raise Unavailable(f"{tag}: {len(found)} of {expected} had ended after a minute")
         time.sleep(0.5)
 
 
@@ -138,12 +138,14 @@ async def _produce_steadily(kafka: KafkaSettings, users: Sequence[str], tag: str
             await producer.send(make(f"{tag}-{number}", rnd.choice(users)), lambda _error: None)
 
 
-def _latencies(kafka: KafkaSettings, prefix: str, since: int) -> Iterable[tuple[str, float]]:
+def _latencies(kafka: KafkaSettings, prefix: str, since: int) -> Iterable[tuple[str, float | None]]:
+    """By key, once for each that has ended; None: it was not sent (some users' addresses are suppressed)."""
     for messages in read_topics(kafka, [DELIVERY_STATUS], start=since):
         for status in map(CODEC.decode_status, _values(messages)):
             ours = status.idempotency_key.startswith(prefix) and status.channel is Channel.PUSH
-            if ours and status.status is Status.SENT:
-                yield status.idempotency_key, float(status.occurred_at - status.created_at)
+            if ours and status.status in TERMINAL:
+                sent = status.status is Status.SENT
+                yield status.idempotency_key, float(status.occurred_at - status.created_at) if sent else None
 
 
 def _values(messages: Sequence[Message]) -> Iterable[bytes]:
@@ -163,7 +165,7 @@ def _settle(line: Line, channel: Channel) -> None:
 def _behave(line: Line, behaviour: Behaviour) -> None:
     body = msgspec.json.encode({"behaviour": behaviour, "channel": Channel.EMAIL})
     url = f"{line.environment[CONTROL_VARIABLE]}/_control/behaviour"
-    with urllib.request.urlopen(url, body, timeout=10):  # noqa: S310 - a simulator of ours
+    with urllib.request.urlopen(url, body, timeout=10):  # noqa: S310 - our own simulator
         return
 
 

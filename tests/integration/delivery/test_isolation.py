@@ -48,15 +48,15 @@ async def test_what_waits_aside_moves_to_another_worker_with_its_partition(world
 
 async def test_beyond_its_room_a_hot_user_is_held_back_like_everybody(world: "World") -> None:
     """Memory stays flat, whatever one user is sent."""
-    delivery = world.settings.delivery.model_copy(update={"user_backlog": 100})
+    delivery = world.settings.delivery.model_copy(update={"user_backlog": 50, "max_in_flight": 100})
     world.settings = world.settings.model_copy(update={"delivery": delivery})
     world.sender.open.clear()
     worker = world.start()
-    await world.produce(*(world.dispatch(f"hot{n}", "hot") for n in range(1_200)))
-    await world.until(lambda: worker.in_flight > 400)
+    await world.produce(*(world.dispatch(f"hot{n}", "hot") for n in range(250)))
+    await world.until(lambda: worker.in_flight > 100)
     await asyncio.sleep(1.5)
-    assert worker.in_flight <= 100 + delivery.max_in_flight
+    assert worker.in_flight <= 50 + delivery.max_in_flight
     world.sender.open.set()
-    outcomes = await world.outcomes(1_200)
+    outcomes = await world.outcomes(250)
     assert {s.status for s in outcomes.values()} == {Status.SENT}
-    assert world.sender.keys_sent() == [f"hot{n}" for n in range(1_200)]
+    assert world.sender.keys_sent() == [f"hot{n}" for n in range(250)]
