@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.catalogue import durations
 from pipeline.catalogue.collapse import CollapseKey
-from pipeline.catalogue.model import Dimension, Excess, Stream
+from pipeline.catalogue.model import Dimension, Excess, InDoubt, Stream
 from pipeline.events.vocabulary import Channel, Priority
 
 _SLUG = r"^[a-z0-9][a-z0-9_-]*$"
@@ -54,6 +54,7 @@ class EscalationDocument(_Document):
 class CategoryDocument(_Document):
     stream: Stream = Stream.TRANSACTIONAL
     consent: Literal["required", "implied"] = "implied"
+    in_doubt: InDoubt | None = None
     caps: list[CapDocument] = []
 
 

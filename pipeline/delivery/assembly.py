@@ -1,21 +1,25 @@
 """Puts the parts of one engine together."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
+from pipeline.catalogue.model import InDoubt
 from pipeline.channels.base import ChannelSender
 from pipeline.config import Settings
 from pipeline.delivery.courier import Courier
 from pipeline.delivery.engine import Engine
+from pipeline.delivery.epoch import Epoch
 from pipeline.delivery.intake import Intake
+from pipeline.delivery.keeper import Keeper
 from pipeline.delivery.ledger import Ledger
 from pipeline.delivery.observed import Observed
 from pipeline.delivery.outbox import Outbox
 from pipeline.delivery.ports import Clock, Directory
 from pipeline.delivery.reporter import Reporter
 from pipeline.delivery.retry import RetryPolicy
+from pipeline.delivery.told import StatusTail
 from pipeline.delivery.work import Partition
 from pipeline.events.codec import Codec
 from pipeline.events.vocabulary import Priority
@@ -30,7 +34,10 @@ from pipeline.observability.metrics import Metrics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What all engines of a worker share. `token` makes a new ledger token of 16 characters, `random` jitter."""
+    """What all engines of a worker share. `token` makes a new ledger token of 16 characters, `random` jitter.
+
+    `in_doubt`: what becomes of notifications in doubt, for each category whose entry in the catalogue says it.
+    """
 
     settings: Settings
     sender: ChannelSender
@@ -43,6 +50,7 @@ class Shared:
     clock: Clock
     token: Callable[[], str]
     random: Callable[[], float]
+    in_doubt: Mapping[str, InDoubt] = field(default_factory=dict)
 
 
 class Delivery:
@@ -57,9 +65,21 @@ class Delivery:
         self._outbox = Outbox(shared.producer, health)
         reporter = Reporter(self._outbox, shared.codec, ledger, observed, sender.channel, topic)
         policy = RetryPolicy.of(settings, shared.random)
-        courier = Courier(sender, ledger, reporter, observed, policy, clock, self._finished)
-        intake = Intake(shared.codec, shared.directory, ledger, reporter, clock, health)
-        self._engine = Engine(intake, courier.step, settings, clock, observed)
+        courier = Courier(
+            sender,
+            ledger,
+            reporter,
+            observed,
+            policy,
+            clock,
+            self._finished,
+            hold=settings.lease - min(settings.provider_timeout, settings.lease / 2),
+            in_doubt=shared.in_doubt,
+        )
+        epoch = Epoch(shared.redis, shared.token)
+        tail = StatusTail(shared.settings.kafka, shared.codec, sender.channel, priority)
+        intake = Intake(shared.codec, shared.directory, ledger, epoch, tail, reporter, clock, health)
+        self._engine = Engine(intake, courier.step, Keeper(epoch, ledger), settings, clock, observed)
         self._source = KafkaSource(
             shared.settings.kafka,
             topic,

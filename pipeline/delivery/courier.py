@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from pipeline.catalogue.model import InDoubt
 from pipeline.channels.base import ChannelSender, Part, Refused
 from pipeline.delivery.entry import Closed, Final, Progress, decode_closed, decode_progress, encode
 from pipeline.delivery.ledger import Found, Ledger, Move, State
@@ -17,8 +18,8 @@ from pipeline.delivery.steps import (
     Results,
     after_send,
     conclude,
+    doubt_policy,
     finish,
-    may_repeat,
     next_round,
     settle_doubt,
     stop_before_send,
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 LOOK_AGAIN = 0.25
 """Seconds until the ledger is asked again about what another holder has."""
 
+_STATE = {state: state.encode() for state in State}
 _LEASED = Found(State.LEASED, cancelled=False, body=b"", busy_for=0.0)
 
 Parked = float
@@ -40,7 +42,11 @@ Parked = float
 
 
 class Courier:
-    """Delivers for one engine. `finished` is called once for each record that needs nothing any more."""
+    """Delivers for one engine. `finished` is called once for each record that needs nothing any more.
+
+    `hold`: for how many seconds after asking the ledger a provider may be called: a process that stood still for longer
+    may have lost the notification to another. `in_doubt`: the word of those categories that have one.
+    """
 
     def __init__(
         self,
@@ -51,6 +57,9 @@ class Courier:
         policy: RetryPolicy,
         clock: Clock,
         finished: Callable[[Partition, Inbound], None],
+        *,
+        hold: float,
+        in_doubt: Mapping[str, InDoubt],
     ) -> None:
         self._sender = sender
         self._ledger = ledger
@@ -59,6 +68,8 @@ class Courier:
         self._policy = policy
         self._clock = clock
         self._on_finished = finished
+        self._hold = hold
+        self._in_doubt = in_doubt
 
     async def step(self, work: Work) -> Parked | None:
         """Do what can be done now. None: it left the line; else how long it waits at its place."""
@@ -69,6 +80,7 @@ class Courier:
             case State.LEASED | State.IN_DOUBT:
                 return await self._open(work, found)
             case State.SENDING:
+                work.suspect = True
                 return self._look_again(work, min(found.busy_for, LOOK_AGAIN))
             case State.ACCOUNTED:
                 self._finished(work)
@@ -82,10 +94,11 @@ class Courier:
         if progress.rank > work.rank:
             self._finished(work)
             return None
-        if found.state is State.LEASED:
+        if found.state is State.LEASED and (found.body or not work.suspect):
             return await self._go_on(work, found, progress)
+        work.suspect = False
         self._observed.taken_over_in_doubt()
-        outcome = settle_doubt(progress, self._may_repeat(work), self._policy, self._clock.now())
+        outcome = settle_doubt(progress, self._doubt_policy(work), self._policy, self._clock.now())
         if isinstance(outcome, Final):
             return await self._close(work, found, progress, outcome)
         return await self._go_on(work, found, outcome)
@@ -133,19 +146,25 @@ class Courier:
 
     async def _try(self, work: Work, found: Found, progress: Progress, pending: Sequence[Part]) -> Parked | None:
         trying = msgspec.structs.replace(progress, attempts=progress.attempts + 1, retry_at=0)
-        move = await self._ledger.start(work.keys, found.state, encode(trying))
+        body, asked_at, asked_on = encode(trying), self._clock.monotonic(), self._clock.now()
+        work.entry = _STATE[State.SENDING] + body
+        move = await self._ledger.start(work.keys, found.state, body)
         if move is Move.CANCELLED:
             stop = finish(progress, Status.CANCELLED, Reason.CANCELLED, self._clock.now())
             return await self._close(work, found, progress, stop)
         if move is Move.REFUSED:
             return self._look_again(work, LOOK_AGAIN)
+        if work.partition.gone or self._stood_still(asked_at, asked_on):
+            await self._ledger.release(work.keys, encode(progress))
+            return self._look_again(work, 0.0)
         results = await self._send(work, pending)
-        outcome = after_send(trying, results, self._may_repeat(work), self._policy, self._clock.now())
+        outcome = after_send(trying, results, self._doubt_policy(work), self._policy, self._clock.now())
         if isinstance(outcome, Final):
             return await self._close(work, found, trying, outcome)
-        if not await self._ledger.release(work.keys, encode(outcome.progress)):
+        body = encode(outcome.progress)
+        if not await self._ledger.release(work.keys, body):
             return self._look_again(work, LOOK_AGAIN)
-        work.progress, work.found = outcome.progress, _LEASED
+        work.progress, work.found, work.entry = outcome.progress, _LEASED, _STATE[State.LEASED] + body
         if outcome.counted:
             self._observed.retrying(outcome.reason)
             await self._reporter.retrying(work, outcome, self._clock.now())
@@ -153,8 +172,12 @@ class Courier:
             self._observed.throttled(outcome.provider)
         return outcome.seconds
 
-    def _may_repeat(self, work: Work) -> bool:
-        return may_repeat(work.dispatch, self._sender.repeat_is_harmless)
+    def _stood_still(self, asked_at: float, asked_on: int) -> bool:
+        """Whether the lease may be over before the provider has answered: by either clock, as one may stand still too."""
+        return max(self._clock.monotonic() - asked_at, (self._clock.now() - asked_on) / 1000) > self._hold
+
+    def _doubt_policy(self, work: Work) -> InDoubt:
+        return doubt_policy(work.dispatch, self._sender.repeat_is_harmless, self._in_doubt.get(work.dispatch.category))
 
     async def _send(self, work: Work, pending: Sequence[Part]) -> Results:
         if len(pending) == 1:
@@ -183,7 +206,9 @@ class Courier:
 
     async def _close(self, work: Work, found: Found, progress: Progress, final: Final) -> Parked | None:
         closed = Closed(progress, final)
-        if not await self._ledger.close(work.keys, found.state, encode(closed)):
+        body = encode(closed)
+        work.entry = _STATE[State.DONE] + body
+        if not await self._ledger.close(work.keys, found.state, body):
             return self._look_again(work, 0.0)
         await self._report(work, closed)
         return None
@@ -195,7 +220,7 @@ class Courier:
         self._on_finished(work.partition, work.record)
 
     def _look_again(self, work: Work, seconds: float) -> Parked:
-        work.found = None
+        work.found, work.entry = None, b""
         return seconds
 
 

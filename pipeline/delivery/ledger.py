@@ -25,6 +25,8 @@ TOKEN_LENGTH = 16
 ACCOUNTING_DELAY = 0.02
 """Seconds for which `accounted` marks are collected: one that a crash swallows costs one repeated status record."""
 
+RESTORED_AT_ONCE = 500
+
 T = TypeVar("T")
 
 
@@ -85,6 +87,7 @@ class Ledger:
         assert len(token) == TOKEN_LENGTH
         self._lease_script = redis.register_script(lua("ledger_lease"))
         self._move_script = redis.register_script(lua("ledger_move"))
+        self._redis = redis
         self._health = health
         self._token = token
         self._retention = max(1, int(retention * 1000))
@@ -126,6 +129,27 @@ class Ledger:
         self._accounting.append(_Step(keys[:1], b"D  A" if waiting is None else b"D  W" + waiting))
         if self._accounting_task is None or self._accounting_task.done():
             self._accounting_task = asyncio.get_running_loop().create_task(self._account_soon())
+
+    async def restore(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        """Write back what Redis lacks: for each entry its key, and its state and body. What is there stays as it is."""
+        for start in range(0, len(entries), RESTORED_AT_ONCE):
+            some = entries[start : start + RESTORED_AT_ONCE]
+            await self._patiently(lambda some=some: self._restore(some))  # type: ignore[misc]
+
+    async def _restore(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        seconds, micros = await self._redis.time()
+        deadline = seconds * 1000 + micros // 1000 + self._lease
+        token = self._token.encode()
+        heads = {b"L": b"L" + token, b"S": b"S" + token + b"%013d" % deadline}
+        pipeline = self._redis.pipeline(transaction=False)
+        for key, entry in entries:
+            state, body = entry[:1], entry[1:]
+            pipeline.set(key, heads.get(state, state) + body, px=self._retention, nx=True)
+        await pipeline.execute()
+
+    async def note(self, entries: Sequence[tuple[EntryKeys, bytes]]) -> None:
+        """Mark what we have leased with the state and body that it has for certain."""
+        await self._make_moves([_Step(keys[:1], b"L  " + entry) for keys, entry in entries])
 
     async def flush(self) -> None:
         """Wait until what was accounted is written."""

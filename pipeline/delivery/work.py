@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 from pipeline.channels.base import Part
 from pipeline.delivery.entry import Progress
-from pipeline.delivery.ledger import EntryKeys, Found
+from pipeline.delivery.ledger import EntryKeys, Found, State
+from pipeline.delivery.offset_map import Memory
 from pipeline.delivery.offsets import OffsetTracker
+from pipeline.delivery.takeover import Takeover
 from pipeline.events.records import Dispatch
 from pipeline.events.vocabulary import Origin
 from pipeline.kafka.inbound import Inbound
@@ -19,15 +21,37 @@ class Partition:
     """One partition while it is ours. `gone`: nothing more may be started; `drained` is set once nothing is under way.
 
     `held` are the records that are taken and not finished, `arriving` those of them that are still being looked up:
-    nothing has happened to these, so nobody waits for them.
+    nothing has happened to these, so nobody waits for them. `works` are the others, by offset. `takeover` is there
+    while some records may have been in its last holder's hands. `unclean`: something that had been begun was let go.
+    `stamp`, `stamped_at`, `complete_at` (ms) and `cramped` belong to `pipeline.delivery.commits`.
     """
 
-    __slots__ = ("arriving", "committed", "drained", "gone", "held", "number", "tracker")
+    __slots__ = (
+        "arriving",
+        "complete_at",
+        "cramped",
+        "drained",
+        "gone",
+        "held",
+        "number",
+        "stamp",
+        "stamped_at",
+        "takeover",
+        "tracker",
+        "unclean",
+        "works",
+    )
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, memory: Memory | None = None, end: int = 0) -> None:
         self.number = number
-        self.tracker = OffsetTracker()
-        self.committed: int | None = None
+        self.tracker = OffsetTracker(memory.finished if memory else ())
+        self.takeover = Takeover(memory, end) if memory and memory.epoch else None
+        self.works: dict[int, Work] = {}
+        self.complete_at = memory.complete_at if memory else 0
+        self.stamp: object = None
+        self.stamped_at = 0
+        self.cramped = False
+        self.unclean = False
         self.gone = False
         self.held = 0
         self.arriving = 0
@@ -58,9 +82,26 @@ class Partition:
 
 
 class Work:
-    """One record on its way. `found` None: the ledger must be asked (again); `parts` None: not prepared yet."""
+    """One record on its way. `found` None: the ledger must be asked (again); `parts` None: not prepared yet.
 
-    __slots__ = ("dispatch", "found", "keys", "lane", "partition", "parts", "progress", "rank", "record", "user")
+    `entry` is what we have written, or are about to write, into the ledger: state and body; empty: it is as we found
+    it, or another's. `suspect`: where the ledger knows of no try, there may have been one all the same.
+    """
+
+    __slots__ = (
+        "dispatch",
+        "entry",
+        "found",
+        "keys",
+        "lane",
+        "partition",
+        "parts",
+        "progress",
+        "rank",
+        "record",
+        "suspect",
+        "user",
+    )
 
     def __init__(
         self,
@@ -81,6 +122,21 @@ class Work:
         self.rank = rank_of(record, dispatch)
         self.progress: Progress | None = None
         self.parts: Sequence[Part] | None = None
+        self.entry = b""
+        self.suspect = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was tried at least once, or may have been; by us or by another."""
+        doubted = self.suspect or (self.progress is not None and self.progress.doubted)
+        return doubted or self.in_ledger() != b"L"
+
+    def in_ledger(self) -> bytes:
+        """State and body of its entry as far as we know, which we would write again; empty where it is another's."""
+        if self.entry or self.found is None or self.found.state is State.SENDING:
+            return self.entry
+        state = State.SENDING if self.found.state is State.IN_DOUBT else self.found.state
+        return state.encode() + self.found.body
 
 
 def rank_of(record: Inbound, dispatch: Dispatch) -> int:

@@ -2,12 +2,30 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import msgspec
 from confluent_kafka import Message
 
-Offsets = Mapping[int, int]
+
+class Position(NamedTuple):
+    """Where to go on, and what the holder of the partition wants remembered beside it; the broker limits its length."""
+
+    offset: int
+    metadata: str = ""
+
+
+class Committed(NamedTuple):
+    """What the group has committed of a partition that is handed to us, and where the partition ended at that moment.
+
+    `position` None: nothing yet, or it could not be read. `end` is read only where there is metadata, else 0.
+    """
+
+    position: Position | None
+    end: int
+
+
+Offsets = Mapping[int, Position]
 """Partition → the offset to go on from."""
 
 
@@ -25,7 +43,7 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
 class Listener(Protocol):
     """Whom a source tells what happens; all calls come in the event loop, in order."""
 
-    def assigned(self, partitions: Sequence[int]) -> None:
+    def assigned(self, partitions: Mapping[int, Committed]) -> None:
         """Records of these partitions will come."""
 
     def received(self, records: Sequence[Inbound]) -> None:
@@ -36,6 +54,9 @@ class Listener(Protocol):
 
     def lost(self, partitions: Sequence[int]) -> None:
         """Others have these partitions already: nothing may be committed any more."""
+
+    def metadata_refused(self) -> None:
+        """The broker takes less metadata than a commit had: nothing of that commit counts."""
 
 
 def inbound(message: Message) -> Inbound:

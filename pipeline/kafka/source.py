@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -13,7 +14,7 @@ from pipeline.config import KafkaSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.client import consumer_config
 from pipeline.kafka.group_protocol import GroupProtocol, group_config
-from pipeline.kafka.inbound import Listener, Offsets, Room, inbound
+from pipeline.kafka.inbound import Committed, Listener, Offsets, Position, Room, inbound
 from pipeline.kafka.reach import Reach
 from pipeline.observability.health import Health
 
@@ -36,6 +37,11 @@ FETCH_AHEAD: dict[str, str | int] = {
     "max.partition.fetch.bytes": 262_144,
 }
 """A process has a consumer for each priority, and what a fetch brings unpacks to several times its size."""
+
+ANSWER_TIMEOUT = 5.0
+"""Seconds that the broker has to say what was committed, while the consumer's thread waits."""
+
+TOO_LARGE = KafkaError.OFFSET_METADATA_TOO_LARGE
 
 RECHECK = 2.0
 """Seconds between two looks at a Kafka that is away."""
@@ -67,7 +73,7 @@ class KafkaSource:
         self._config: dict[str, Any] = {
             **consumer_config(kafka, group, {**FETCH_AHEAD, **group_config(protocol)}),
             "error_cb": self._on_error,
-            "on_commit": _on_commit,
+            "on_commit": self._on_commit,
             "log_level": 0,
         }
         self._topic = topic
@@ -79,9 +85,11 @@ class KafkaSource:
         self._drain_timeout = drain_timeout
         self._stopping = threading.Event()
         self._stop_asked = asyncio.Event()
-        self._commits: dict[int, int] = {}
+        self._commits: dict[int, Position] = {}
         self._commits_lock = threading.Lock()
         self._revoked: set[int] = set()
+        self._to_hold: AbstractSet[int] = frozenset()
+        self._held: AbstractSet[int] = frozenset()
         self._well: bool | None = None
         self._away_since = 0.0
         self._looked_at = 0.0
@@ -120,6 +128,10 @@ class KafkaSource:
         with self._commits_lock:
             self._commits.update(offsets)
 
+    def hold(self, partitions: AbstractSet[int]) -> None:
+        """Read nothing of these until a later call does not name them."""
+        self._to_hold = partitions
+
     def give_back(self, count: int = 1) -> None:
         """So many of the records handed out are finished."""
         self._room.give_back(count)
@@ -147,6 +159,7 @@ class KafkaSource:
             while not self._stopping.is_set():
                 self._commit_what_is_due(consumer)
                 paused = self._heed_back_pressure(consumer, paused)
+                self._heed_what_is_held(consumer, paused)
                 self._revoked.clear()
                 if messages := self._fetch(consumer, paused):
                     self._hand_out(messages)
@@ -157,7 +170,7 @@ class KafkaSource:
     def _heed_back_pressure(self, consumer: Consumer, paused: bool) -> bool:
         """Whether partitions are paused now."""
         if paused and self._room.wait(0):
-            _each(consumer.resume, consumer.assignment())
+            _each(consumer.resume, [p for p in consumer.assignment() if p.partition not in self._held])
             return False
         if not paused and self._room.wait(HOLD):
             return False
@@ -167,6 +180,17 @@ class KafkaSource:
             _each(consumer.pause, consumer.assignment())
             self._assigned_anew = False
         return True
+
+    def _heed_what_is_held(self, consumer: Consumer, paused: bool) -> None:
+        """While everything is paused for want of room, what is let go stays so until there is room."""
+        to_hold, held = self._to_hold, self._held
+        if to_hold == held:
+            return
+        self._held = to_hold
+        ours = consumer.assignment()
+        _each(consumer.pause, [p for p in ours if p.partition in to_hold - held])
+        if not paused:
+            _each(consumer.resume, [p for p in ours if p.partition in held - to_hold])
 
     def _fetch(self, consumer: Consumer, paused: bool) -> list[Message]:
         """`poll` returns with the first record, `consume` would wait for the last."""
@@ -203,20 +227,49 @@ class KafkaSource:
             except KafkaException as error:
                 logger.warning("cannot commit %s: %s; the next commit covers it", self._topic, error.args[0].str())
 
-    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._assigned_anew = True
         self._is_well()
-        self._tell(self._listener.assigned, _numbers(partitions))
+        self._held = self._held - set(_numbers(partitions))
+        if partitions:
+            self._tell(self._listener.assigned, self._committed(consumer, partitions))
+
+    def _committed(self, consumer: Consumer, partitions: list[TopicPartition]) -> dict[int, Committed]:
+        """What the group has committed. Where the broker does not say, the ledger alone knows what was done."""
+        try:
+            answers = consumer.committed(partitions, timeout=ANSWER_TIMEOUT)
+            return {answer.partition: _read_committed(consumer, answer) for answer in answers}
+        except KafkaException as error:
+            logger.warning("cannot read what was committed of %s: %s", self._topic, error.args[0].str())
+            return {number: Committed(None, 0) for number in _numbers(partitions)}
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = _numbers(partitions)
         offsets = self._ask(self._listener.revoked(numbers), self._drain_timeout + GRACE) or {}
         self._forget(numbers)
         if offsets:
-            try:
-                consumer.commit(offsets=self._positions(offsets), asynchronous=False)
-            except KafkaException as error:
+            self._commit_last(consumer, offsets)
+
+    def _commit_last(self, consumer: Consumer, offsets: Offsets) -> None:
+        """While letting go; the offsets alone, should the broker take no such metadata."""
+        try:
+            refused = consumer.commit(offsets=self._positions(offsets), asynchronous=False)
+            if any(p.error is not None and p.error.code() == TOO_LARGE for p in refused or ()):
+                self._commit_last(consumer, {number: Position(p.offset) for number, p in offsets.items()})
+        except KafkaException as error:
+            if error.args[0].code() == TOO_LARGE and any(p.metadata for p in offsets.values()):
+                self._commit_last(consumer, {number: Position(p.offset) for number, p in offsets.items()})
+            else:
                 logger.warning("cannot commit %s while letting go: %s", self._topic, error.args[0].str())
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        codes = {p.error.code() for p in partitions if p.error is not None}
+        if error is not None:
+            codes.add(error.code())
+        if TOO_LARGE in codes:
+            self._tell(self._listener.metadata_refused)
+        elif error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
+            logger.warning("a commit failed: %s; the next one covers it", error.str())
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = _numbers(partitions)
@@ -262,7 +315,7 @@ class KafkaSource:
             self._is_well()
 
     def _positions(self, offsets: Offsets) -> list[TopicPartition]:
-        return [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+        return [TopicPartition(self._topic, number, offset, metadata) for number, (offset, metadata) in offsets.items()]
 
     def _tell(self, call: Callable[..., object], *arguments: object) -> None:
         """Without waiting; a loop that is closed has nobody left to tell."""
@@ -285,6 +338,17 @@ def _numbers(partitions: Sequence[TopicPartition]) -> list[int]:
     return [partition.partition for partition in partitions]
 
 
+def _read_committed(consumer: Consumer, answer: TopicPartition) -> Committed:
+    if answer.error is not None:
+        raise KafkaException(answer.error)
+    if answer.offset < 0:
+        return Committed(None, 0)
+    if not answer.metadata:
+        return Committed(Position(answer.offset), 0)
+    _, end = consumer.get_watermark_offsets(answer, timeout=ANSWER_TIMEOUT)
+    return Committed(Position(answer.offset, answer.metadata), end)
+
+
 def _each(act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]) -> None:
     """One by one: a partition that was revoked in between must not keep the others from it."""
     for partition in partitions:
@@ -301,8 +365,3 @@ def _settle(future: "asyncio.Future[None]", error: BaseException | None) -> None
         future.set_result(None)
     else:
         future.set_exception(error)
-
-
-def _on_commit(error: KafkaError | None, _partitions: list[TopicPartition]) -> None:
-    if error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
-        logger.warning("a commit failed: %s; the next one covers it", error.str())
