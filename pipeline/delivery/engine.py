@@ -16,7 +16,7 @@ from pipeline.delivery.observed import Observed
 from pipeline.delivery.offset_map import decode
 from pipeline.delivery.ports import Clock
 from pipeline.delivery.work import Partition, Work
-from pipeline.kafka.inbound import Committed, Inbound, Offsets, Position
+from pipeline.kafka.inbound import Inbound, Offsets, Position
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ class Source(Protocol):
     def commit(self, offsets: Offsets) -> None: ...
 
     def hold(self, partitions: AbstractSet[int]) -> None: ...
+
+    def end_of(self, partition: int) -> int | None: ...
 
     def give_back(self, count: int = 1) -> None: ...
 
@@ -107,10 +109,10 @@ class Engine:
             self._keeper.finished(work)
         self._let_go(partition)
 
-    def assigned(self, partitions: Mapping[int, Committed]) -> None:
-        for number, (position, end) in partitions.items():
+    def assigned(self, partitions: Mapping[int, Position | None]) -> None:
+        for number, position in partitions.items():
             memory = decode(position.metadata, position.offset) if position else None
-            self._partitions[number] = Partition(number, memory, end)
+            self._partitions[number] = Partition(number, memory)
 
     def received(self, records: Sequence[Inbound]) -> None:
         for record in records:
@@ -119,9 +121,23 @@ class Engine:
                 self._source.give_back()
                 continue
             partition.hold()
-            self._arrivals.put_nowait((partition, record))
+            if partition.takeover is not None and partition.takeover.end is None:
+                partition.takeover.end = self._source.end_of(partition.number)
+            if partition.unopened is None:
+                self._arrivals.put_nowait((partition, record))
+                continue
+            partition.unopened.append(record)
             if partition.stamp is None:
                 self._commit([partition])
+
+    def committed(self, partitions: Collection[int]) -> None:
+        """From now on a successor knows that something may have been begun of these: it may begin."""
+        for number in partitions:
+            partition = self._partitions.get(number)
+            if partition is not None and partition.unopened is not None:
+                records, partition.unopened = partition.unopened, None
+                for record in records:
+                    self._arrivals.put_nowait((partition, record))
 
     async def revoked(self, partitions: Collection[int]) -> dict[int, Position]:
         """Start nothing more of these, finish what is under way; what can be committed after the drain timeout."""
@@ -155,6 +171,9 @@ class Engine:
         leaving = [self._partitions.pop(number) for number in numbers if number in self._partitions]
         for partition in leaving:
             partition.leave()
+            for _ in partition.unopened or ():
+                partition.arrived()
+                self._let_go(partition)
         for work in self._lanes.drop(lambda work: work.partition.gone):
             self._abandon(work)
         return leaving
@@ -253,6 +272,8 @@ class Engine:
             takeover = partition.takeover
             if takeover is not None and takeover.is_over(partition.tracker.committable()):
                 partition.takeover = None
+            if partition.unopened:
+                partition.stamp = None
             if (position := self._commits.due(partition, epoch)) is not None:
                 offsets[partition.number] = position
         return offsets

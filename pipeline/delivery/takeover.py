@@ -31,22 +31,23 @@ class Verdict(Enum):
 class Takeover:
     """The records of one partition that its last holder may have had in hand.
 
-    `end`: where the partition ended when it came to us; what came later nobody had. `told`: outcomes on the status
+    `end`: where the partition ended after it had come to us, None as long as that is not known; what came later nobody
+    had. `told`: outcomes on the status
     topic, None as long as nobody needed to look.
     """
 
-    __slots__ = ("_end", "_last", "_left", "memory", "told")
+    __slots__ = ("_last", "_left", "end", "memory", "told")
 
-    def __init__(self, memory: Memory, end: int) -> None:
+    def __init__(self, memory: Memory, end: int | None = None) -> None:
         self.memory = memory
+        self.end = end
         self.told: Told | None = None
-        self._end = end
         self._left = memory.in_hand
         self._last = -1
 
     def covers(self, offset: int) -> bool:
         """Whether the last holder may have had it in hand. (Asked in order.)"""
-        return self._left > 0 and offset < self._end
+        return self._left > 0 and (self.end is None or offset < self.end)
 
     def judge(self, offset: int, dispatch: Dispatch, rank: int, found: Found, epoch: str) -> Verdict:
         """Of a covered record that was leased while Redis was in `epoch`. Asked once of each, in order."""
@@ -60,7 +61,7 @@ class Takeover:
         """Whether nothing is left that only its last holder knows of: all that it covers is finished."""
         if committable is None:
             return False
-        return committable >= self._end or (self._left <= 0 and committable > self._last)
+        return (self.end is not None and committable >= self.end) or (self._left <= 0 and committable > self._last)
 
     def _verdict(self, dispatch: Dispatch, rank: int, found: Found, epoch: str) -> Verdict:
         if epoch == self.memory.epoch or found.state is not State.LEASED or found.body:

@@ -23,7 +23,8 @@ class Partition:
     `held` are the records that are taken and not finished, `arriving` those of them that are still being looked up:
     nothing has happened to these, so nobody waits for them. `works` are the others, by offset. `takeover` is there
     while some records may have been in its last holder's hands. `unclean`: something that had been begun was let go.
-    `stamp`, `stamped_at`, `complete_at` (ms) and `cramped` belong to `pipeline.delivery.commits`.
+    `unopened`: its records, until there is a commit that says that whoever held it before has nothing to do with them;
+    None: there is one. `stamp`, `stamped_at`, `complete_at` (ms) and `cramped` belong to `pipeline.delivery.commits`.
     """
 
     __slots__ = (
@@ -39,13 +40,15 @@ class Partition:
         "takeover",
         "tracker",
         "unclean",
+        "unopened",
         "works",
     )
 
-    def __init__(self, number: int, memory: Memory | None = None, end: int = 0) -> None:
+    def __init__(self, number: int, memory: Memory | None = None) -> None:
         self.number = number
         self.tracker = OffsetTracker(memory.finished if memory else ())
-        self.takeover = Takeover(memory, end) if memory and memory.epoch else None
+        self.takeover = Takeover(memory) if memory and memory.epoch else None
+        self.unopened: list[Inbound] | None = None if self.takeover else []
         self.works: dict[int, Work] = {}
         self.complete_at = memory.complete_at if memory else 0
         self.stamp: object = None

@@ -15,16 +15,6 @@ class Position(NamedTuple):
     metadata: str = ""
 
 
-class Committed(NamedTuple):
-    """What the group has committed of a partition that is handed to us, and where the partition ended at that moment.
-
-    `position` None: nothing yet, or it could not be read. `end` is read only where there is metadata, else 0.
-    """
-
-    position: Position | None
-    end: int
-
-
 Offsets = Mapping[int, Position]
 """Partition → the offset to go on from."""
 
@@ -43,8 +33,8 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
 class Listener(Protocol):
     """Whom a source tells what happens; all calls come in the event loop, in order."""
 
-    def assigned(self, partitions: Mapping[int, Committed]) -> None:
-        """Records of these partitions will come."""
+    def assigned(self, partitions: Mapping[int, Position | None]) -> None:
+        """Records of these partitions will come. With what the group has committed of them; None: nothing, or unknown."""
 
     def received(self, records: Sequence[Inbound]) -> None:
         """Records, in order for each partition. Each is given back (`KafkaSource.give_back`) once it is finished."""
@@ -54,6 +44,9 @@ class Listener(Protocol):
 
     def lost(self, partitions: Sequence[int]) -> None:
         """Others have these partitions already: nothing may be committed any more."""
+
+    def committed(self, partitions: Sequence[int]) -> None:
+        """A commit of these has reached the broker."""
 
     def metadata_refused(self) -> None:
         """The broker takes less metadata than a commit had: nothing of that commit counts."""

@@ -14,7 +14,7 @@ from pipeline.config import KafkaSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.client import consumer_config
 from pipeline.kafka.group_protocol import GroupProtocol, group_config
-from pipeline.kafka.inbound import Committed, Listener, Offsets, Position, Room, inbound
+from pipeline.kafka.inbound import Inbound, Listener, Offsets, Position, Room, inbound
 from pipeline.kafka.reach import Reach
 from pipeline.observability.health import Health
 
@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 POLL = 0.1
 """Seconds that one poll waits: how long a commit or a stop may have to wait for the thread."""
+
+HURRIED_POLL = 0.005
+"""The same after the first records of a partition: nothing of them is sent before there is a commit of ours."""
 
 HOLD = 1.0
 """Seconds of back-pressure without polling; then partitions are paused, which throws away what is fetched ahead."""
@@ -40,6 +43,9 @@ FETCH_AHEAD: dict[str, str | int] = {
 
 ANSWER_TIMEOUT = 5.0
 """Seconds that the broker has to say what was committed, while the consumer's thread waits."""
+
+RECALL_TIMEOUT = 15.0
+"""Seconds after which a partition is read without knowing what was committed beside its offset: as the ledger has it."""
 
 TOO_LARGE = KafkaError.OFFSET_METADATA_TOO_LARGE
 
@@ -83,6 +89,7 @@ class KafkaSource:
         self._room = Room(limit, batch)
         self._batch = batch
         self._drain_timeout = drain_timeout
+        self._consumer: Consumer | None = None
         self._stopping = threading.Event()
         self._stop_asked = asyncio.Event()
         self._commits: dict[int, Position] = {}
@@ -90,6 +97,11 @@ class KafkaSource:
         self._revoked: set[int] = set()
         self._to_hold: AbstractSet[int] = frozenset()
         self._held: AbstractSet[int] = frozenset()
+        self._uncommitted: set[int] = set()
+        self._unrecalled: set[int] = set()
+        self._early: list[Inbound] = []
+        self._recall_until = 0.0
+        self._hurrying = False
         self._well: bool | None = None
         self._away_since = 0.0
         self._looked_at = 0.0
@@ -128,6 +140,16 @@ class KafkaSource:
         with self._commits_lock:
             self._commits.update(offsets)
 
+    def end_of(self, partition: int) -> int | None:
+        """Where it ended when it was last read; None where it was not read yet. Asks nobody."""
+        if self._consumer is None:
+            return None
+        try:
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+        except (KafkaException, RuntimeError):  # it is closed
+            return None
+        return end if end >= 0 else None
+
     def hold(self, partitions: AbstractSet[int]) -> None:
         """Read nothing of these until a later call does not name them."""
         self._to_hold = partitions
@@ -149,7 +171,7 @@ class KafkaSource:
         self._tell(_settle, ended, error)
 
     def _consume(self) -> None:
-        consumer = Consumer(self._config)
+        consumer = self._consumer = Consumer(self._config)
         try:
             consumer.subscribe(
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -163,14 +185,19 @@ class KafkaSource:
                 self._revoked.clear()
                 if messages := self._fetch(consumer, paused):
                     self._hand_out(messages)
+                self._recall(consumer)
                 self._look_whether_back(consumer)
         finally:
             consumer.close()
 
     def _heed_back_pressure(self, consumer: Consumer, paused: bool) -> bool:
-        """Whether partitions are paused now."""
-        if paused and self._room.wait(0):
+        """Whether partitions are paused now.
+
+        librdkafka forgets no pause of ours: what was taken from us while it was paused comes back so.
+        """
+        if (paused or self._assigned_anew) and self._room.wait(0):
             _each(consumer.resume, [p for p in consumer.assignment() if p.partition not in self._held])
+            self._assigned_anew = False
             return False
         if not paused and self._room.wait(HOLD):
             return False
@@ -194,10 +221,14 @@ class KafkaSource:
 
     def _fetch(self, consumer: Consumer, paused: bool) -> list[Message]:
         """`poll` returns with the first record, `consume` would wait for the last."""
-        first = consumer.poll(POLL / 2 if paused else POLL)
+        first = consumer.poll(HURRIED_POLL if self._hurrying or self._unrecalled else POLL / 2 if paused else POLL)
         if first is None:
             return []
-        return [first] if paused else [first, *consumer.consume(self._room.at_most(self._batch) - 1, 0)]
+        return (
+            [first]
+            if paused or self._unrecalled
+            else [first, *consumer.consume(self._room.at_most(self._batch) - 1, 0)]
+        )
 
     def _hand_out(self, messages: list[Message]) -> None:
         records = [inbound(message) for message in messages if self._is_record(message)]
@@ -206,6 +237,16 @@ class KafkaSource:
         if not records:
             return
         self._is_well()
+        if self._unrecalled:
+            self._early += [record for record in records if record.partition in self._unrecalled]
+            records = [record for record in records if record.partition not in self._unrecalled]
+        self._hand_over(records)
+
+    def _hand_over(self, records: list[Inbound]) -> None:
+        if not records:
+            return
+        if self._uncommitted:
+            self._hurrying = not self._uncommitted.isdisjoint(record.partition for record in records)
         self._room.take(len(records))
         self._tell(self._listener.received, records)
 
@@ -227,21 +268,32 @@ class KafkaSource:
             except KafkaException as error:
                 logger.warning("cannot commit %s: %s; the next commit covers it", self._topic, error.args[0].str())
 
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Nothing may be asked of the broker from in here: under KIP-848 the group waits for the answer to itself."""
+        numbers = set(_numbers(partitions))
         self._assigned_anew = True
         self._is_well()
-        self._held = self._held - set(_numbers(partitions))
-        if partitions:
-            self._tell(self._listener.assigned, self._committed(consumer, partitions))
+        self._held = self._held - numbers
+        self._uncommitted |= numbers
+        self._unrecalled |= numbers
+        self._recall_until = time.monotonic() + RECALL_TIMEOUT
 
-    def _committed(self, consumer: Consumer, partitions: list[TopicPartition]) -> dict[int, Committed]:
-        """What the group has committed. Where the broker does not say, the ledger alone knows what was done."""
+    def _recall(self, consumer: Consumer) -> None:
+        """Read what was committed of partitions that came to us; then hand them over with their first records."""
+        if not self._unrecalled:
+            return
         try:
-            answers = consumer.committed(partitions, timeout=ANSWER_TIMEOUT)
-            return {answer.partition: _read_committed(consumer, answer) for answer in answers}
+            answers = consumer.committed([TopicPartition(self._topic, n) for n in self._unrecalled], ANSWER_TIMEOUT)
+            committed = {answer.partition: _read_committed(answer) for answer in answers}
         except KafkaException as error:
+            if time.monotonic() < self._recall_until:
+                return
             logger.warning("cannot read what was committed of %s: %s", self._topic, error.args[0].str())
-            return {number: Committed(None, 0) for number in _numbers(partitions)}
+            committed = dict.fromkeys(self._unrecalled)
+        self._unrecalled.clear()
+        self._tell(self._listener.assigned, committed)
+        early, self._early = self._early, []
+        self._hand_over(early)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = _numbers(partitions)
@@ -268,6 +320,10 @@ class KafkaSource:
             codes.add(error.code())
         if TOO_LARGE in codes:
             self._tell(self._listener.metadata_refused)
+        elif not codes:
+            self._uncommitted.difference_update(_numbers(partitions))
+            self._hurrying = self._hurrying and bool(self._uncommitted)
+            self._tell(self._listener.committed, _numbers(partitions))
         elif error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
             logger.warning("a commit failed: %s; the next one covers it", error.str())
 
@@ -279,6 +335,9 @@ class KafkaSource:
 
     def _forget(self, numbers: list[int]) -> None:
         self._revoked.update(numbers)
+        self._uncommitted.difference_update(numbers)
+        self._unrecalled.difference_update(numbers)
+        self._early = [record for record in self._early if record.partition not in numbers]
         with self._commits_lock:
             for number in numbers:
                 self._commits.pop(number, None)
@@ -338,15 +397,10 @@ def _numbers(partitions: Sequence[TopicPartition]) -> list[int]:
     return [partition.partition for partition in partitions]
 
 
-def _read_committed(consumer: Consumer, answer: TopicPartition) -> Committed:
+def _read_committed(answer: TopicPartition) -> Position | None:
     if answer.error is not None:
         raise KafkaException(answer.error)
-    if answer.offset < 0:
-        return Committed(None, 0)
-    if not answer.metadata:
-        return Committed(Position(answer.offset), 0)
-    _, end = consumer.get_watermark_offsets(answer, timeout=ANSWER_TIMEOUT)
-    return Committed(Position(answer.offset, answer.metadata), end)
+    return None if answer.offset < 0 else Position(answer.offset, answer.metadata or "")
 
 
 def _each(act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]) -> None:
