@@ -260,6 +260,7 @@ class Engine:
         if held != self._held:
             self._held = held
             self._source.hold(held)
+            self._observed.partitions_held.set(len(held))
 
     def _last_commits(self, leaving: Collection[Partition]) -> dict[int, Position]:
         """Of what has drained and leaves nothing begun behind, the next holder knows all, whatever becomes of Redis."""

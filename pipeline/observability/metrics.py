@@ -46,6 +46,12 @@ class Metrics:
             "notifications_consumer_lag", "Records not yet finished.", ["group", "topic"], registry=r
         )
         self.in_flight = Gauge("notifications_in_flight", "Records taken and not finished.", ["topic"], registry=r)
+        self.partitions_held = Gauge(
+            "notifications_partitions_held",
+            "Partitions that take in nothing new: what has finished out of order has no more room beside the offset.",
+            ["topic"],
+            registry=r,
+        )
         self.cache_reads = Counter(
             "notifications_cache_reads_total",
             "User snapshots looked up, by where they were found.",
