@@ -35,8 +35,6 @@ class Source(Protocol):
 
     def hold(self, partitions: AbstractSet[int]) -> None: ...
 
-    def end_of(self, partition: int) -> int | None: ...
-
     def give_back(self, count: int = 1) -> None: ...
 
 
@@ -121,14 +119,18 @@ class Engine:
                 self._source.give_back()
                 continue
             partition.hold()
-            if partition.takeover is not None and partition.takeover.end is None:
-                partition.takeover.end = self._source.end_of(partition.number)
             if partition.unopened is None:
                 self._arrivals.put_nowait((partition, record))
                 continue
             partition.unopened.append(record)
             if partition.stamp is None:
                 self._commit([partition])
+
+    def ends(self, ends: Mapping[int, int]) -> None:
+        for number, end in ends.items():
+            partition = self._partitions.get(number)
+            if partition is not None and partition.takeover is not None:
+                partition.takeover.end = end
 
     def committed(self, partitions: Collection[int]) -> None:
         """From now on a successor knows that something may have been begun of these: it may begin."""

@@ -45,6 +45,9 @@ class Listener(Protocol):
     def lost(self, partitions: Sequence[int]) -> None:
         """Others have these partitions already: nothing may be committed any more."""
 
+    def ends(self, ends: Mapping[int, int]) -> None:
+        """Where partitions end that were handed to us; comes with the first records of each that has metadata."""
+
     def committed(self, partitions: Sequence[int]) -> None:
         """A commit of these has reached the broker."""
 

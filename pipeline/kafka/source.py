@@ -89,7 +89,6 @@ class KafkaSource:
         self._room = Room(limit, batch)
         self._batch = batch
         self._drain_timeout = drain_timeout
-        self._consumer: Consumer | None = None
         self._stopping = threading.Event()
         self._stop_asked = asyncio.Event()
         self._commits: dict[int, Position] = {}
@@ -99,6 +98,7 @@ class KafkaSource:
         self._held: AbstractSet[int] = frozenset()
         self._uncommitted: set[int] = set()
         self._unrecalled: set[int] = set()
+        self._unended: set[int] = set()
         self._early: list[Inbound] = []
         self._recall_until = 0.0
         self._hurrying = False
@@ -140,16 +140,6 @@ class KafkaSource:
         with self._commits_lock:
             self._commits.update(offsets)
 
-    def end_of(self, partition: int) -> int | None:
-        """Where it ended when it was last read; None where it was not read yet. Asks nobody."""
-        if self._consumer is None:
-            return None
-        try:
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
-        except (KafkaException, RuntimeError):  # it is closed
-            return None
-        return end if end >= 0 else None
-
     def hold(self, partitions: AbstractSet[int]) -> None:
         """Read nothing of these until a later call does not name them."""
         self._to_hold = partitions
@@ -171,7 +161,7 @@ class KafkaSource:
         self._tell(_settle, ended, error)
 
     def _consume(self) -> None:
-        consumer = self._consumer = Consumer(self._config)
+        consumer = Consumer(self._config)
         try:
             consumer.subscribe(
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -184,7 +174,7 @@ class KafkaSource:
                 self._heed_what_is_held(consumer, paused)
                 self._revoked.clear()
                 if messages := self._fetch(consumer, paused):
-                    self._hand_out(messages)
+                    self._hand_out(consumer, messages)
                 self._recall(consumer)
                 self._look_whether_back(consumer)
         finally:
@@ -230,7 +220,7 @@ class KafkaSource:
             else [first, *consumer.consume(self._room.at_most(self._batch) - 1, 0)]
         )
 
-    def _hand_out(self, messages: list[Message]) -> None:
+    def _hand_out(self, consumer: Consumer, messages: list[Message]) -> None:
         records = [inbound(message) for message in messages if self._is_record(message)]
         if self._revoked:
             records = [record for record in records if record.partition not in self._revoked]
@@ -240,15 +230,23 @@ class KafkaSource:
         if self._unrecalled:
             self._early += [record for record in records if record.partition in self._unrecalled]
             records = [record for record in records if record.partition not in self._unrecalled]
-        self._hand_over(records)
+        self._hand_over(consumer, records)
 
-    def _hand_over(self, records: list[Inbound]) -> None:
+    def _hand_over(self, consumer: Consumer, records: list[Inbound]) -> None:
         if not records:
             return
+        if self._unended:
+            self._tell_ends(consumer, {record.partition for record in records} & self._unended)
         if self._uncommitted:
             self._hurrying = not self._uncommitted.isdisjoint(record.partition for record in records)
         self._room.take(len(records))
         self._tell(self._listener.received, records)
+
+    def _tell_ends(self, consumer: Consumer, partitions: set[int]) -> None:
+        """From what came with the records: the broker need not be asked."""
+        ends = {n: consumer.get_watermark_offsets(TopicPartition(self._topic, n), cached=True)[1] for n in partitions}
+        self._tell(self._listener.ends, {number: end for number, end in ends.items() if end >= 0})
+        self._unended -= partitions
 
     def _is_record(self, message: Message) -> bool:
         error = message.error()
@@ -291,9 +289,10 @@ class KafkaSource:
             logger.warning("cannot read what was committed of %s: %s", self._topic, error.args[0].str())
             committed = dict.fromkeys(self._unrecalled)
         self._unrecalled.clear()
+        self._unended |= {number for number, position in committed.items() if position and position.metadata}
         self._tell(self._listener.assigned, committed)
         early, self._early = self._early, []
-        self._hand_over(early)
+        self._hand_over(consumer, early)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = _numbers(partitions)
@@ -337,6 +336,7 @@ class KafkaSource:
         self._revoked.update(numbers)
         self._uncommitted.difference_update(numbers)
         self._unrecalled.difference_update(numbers)
+        self._unended.difference_update(numbers)
         self._early = [record for record in self._early if record.partition not in numbers]
         with self._commits_lock:
             for number in numbers:
