@@ -13,8 +13,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from pipeline.config import KafkaSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.client import consumer_config
+from pipeline.kafka.committing import TOO_LARGE, Commits, refusals
 from pipeline.kafka.group_protocol import GroupProtocol, group_config
-from pipeline.kafka.inbound import Inbound, Listener, Offsets, Position, Room, inbound
+from pipeline.kafka.inbound import Inbound, Listener, Offsets, Room, inbound
+from pipeline.kafka.newcomers import Newcomers
 from pipeline.kafka.reach import Reach
 from pipeline.observability.health import Health
 
@@ -40,14 +42,6 @@ FETCH_AHEAD: dict[str, str | int] = {
     "max.partition.fetch.bytes": 262_144,
 }
 """A process has a consumer for each priority, and what a fetch brings unpacks to several times its size."""
-
-ANSWER_TIMEOUT = 5.0
-"""Seconds that the broker has to say what was committed, while the consumer's thread waits."""
-
-RECALL_TIMEOUT = 15.0
-"""Seconds after which a partition is read without knowing what was committed beside its offset: as the ledger has it."""
-
-TOO_LARGE = KafkaError.OFFSET_METADATA_TOO_LARGE
 
 RECHECK = 2.0
 """Seconds between two looks at a Kafka that is away."""
@@ -91,16 +85,13 @@ class KafkaSource:
         self._drain_timeout = drain_timeout
         self._stopping = threading.Event()
         self._stop_asked = asyncio.Event()
-        self._commits: dict[int, Position] = {}
-        self._commits_lock = threading.Lock()
+        self._commits = Commits(topic)
         self._revoked: set[int] = set()
         self._to_hold: AbstractSet[int] = frozenset()
         self._held: AbstractSet[int] = frozenset()
         self._uncommitted: set[int] = set()
-        self._unrecalled: set[int] = set()
+        self._newcomers = Newcomers(topic)
         self._unended: set[int] = set()
-        self._early: list[Inbound] = []
-        self._recall_until = 0.0
         self._hurrying = False
         self._well: bool | None = None
         self._away_since = 0.0
@@ -137,8 +128,7 @@ class KafkaSource:
 
     def commit(self, offsets: Offsets) -> None:
         """Commit soon; a later call replaces what was not committed yet."""
-        with self._commits_lock:
-            self._commits.update(offsets)
+        self._commits.add(offsets)
 
     def hold(self, partitions: AbstractSet[int]) -> None:
         """Read nothing of these until a later call does not name them."""
@@ -169,13 +159,13 @@ class KafkaSource:
             self._is_well()
             paused = False
             while not self._stopping.is_set():
-                self._commit_what_is_due(consumer)
+                self._commits.make(consumer)
                 paused = self._heed_back_pressure(consumer, paused)
                 self._heed_what_is_held(consumer, paused)
                 self._revoked.clear()
                 if messages := self._fetch(consumer, paused):
                     self._hand_out(consumer, messages)
-                self._recall(consumer)
+                self._welcome(consumer)
                 self._look_whether_back(consumer)
         finally:
             consumer.close()
@@ -211,14 +201,13 @@ class KafkaSource:
 
     def _fetch(self, consumer: Consumer, paused: bool) -> list[Message]:
         """`poll` returns with the first record, `consume` would wait for the last."""
-        first = consumer.poll(HURRIED_POLL if self._hurrying or self._unrecalled else POLL / 2 if paused else POLL)
+        hurried = self._hurrying or self._newcomers
+        first = consumer.poll(HURRIED_POLL if hurried else POLL / 2 if paused else POLL)
         if first is None:
             return []
-        return (
-            [first]
-            if paused or self._unrecalled
-            else [first, *consumer.consume(self._room.at_most(self._batch) - 1, 0)]
-        )
+        if paused or self._newcomers:
+            return [first]
+        return [first, *consumer.consume(self._room.at_most(self._batch) - 1, 0)]
 
     def _hand_out(self, consumer: Consumer, messages: list[Message]) -> None:
         records = [inbound(message) for message in messages if self._is_record(message)]
@@ -227,9 +216,8 @@ class KafkaSource:
         if not records:
             return
         self._is_well()
-        if self._unrecalled:
-            self._early += [record for record in records if record.partition in self._unrecalled]
-            records = [record for record in records if record.partition not in self._unrecalled]
+        if self._newcomers:
+            records = self._newcomers.keep_back(records)
         self._hand_over(consumer, records)
 
     def _hand_over(self, consumer: Consumer, records: list[Inbound]) -> None:
@@ -257,41 +245,21 @@ class KafkaSource:
         self._is_away(f"cannot read {self._topic}: {error.str()}")
         return False
 
-    def _commit_what_is_due(self, consumer: Consumer) -> None:
-        with self._commits_lock:
-            due, self._commits = self._commits, {}
-        if due:
-            try:
-                consumer.commit(offsets=self._positions(due), asynchronous=True)
-            except KafkaException as error:
-                logger.warning("cannot commit %s: %s; the next commit covers it", self._topic, error.args[0].str())
-
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Nothing may be asked of the broker from in here: under KIP-848 the group waits for the answer to itself."""
         numbers = set(_numbers(partitions))
         self._assigned_anew = True
         self._is_well()
         self._held = self._held - numbers
         self._uncommitted |= numbers
-        self._unrecalled |= numbers
-        self._recall_until = time.monotonic() + RECALL_TIMEOUT
+        self._newcomers.came(numbers, self._revoked)
 
-    def _recall(self, consumer: Consumer) -> None:
-        """Read what was committed of partitions that came to us; then hand them over with their first records."""
-        if not self._unrecalled:
+    def _welcome(self, consumer: Consumer) -> None:
+        """Hand over the partitions that came to us, each with its first records."""
+        if not self._newcomers or (recalled := self._newcomers.recall(consumer)) is None:
             return
-        try:
-            answers = consumer.committed([TopicPartition(self._topic, n) for n in self._unrecalled], ANSWER_TIMEOUT)
-            committed = {answer.partition: _read_committed(answer) for answer in answers}
-        except KafkaException as error:
-            if time.monotonic() < self._recall_until:
-                return
-            logger.warning("cannot read what was committed of %s: %s", self._topic, error.args[0].str())
-            committed = dict.fromkeys(self._unrecalled)
-        self._unrecalled.clear()
+        committed, early = recalled
         self._unended |= {number for number, position in committed.items() if position and position.metadata}
         self._tell(self._listener.assigned, committed)
-        early, self._early = self._early, []
         self._hand_over(consumer, early)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -299,24 +267,10 @@ class KafkaSource:
         offsets = self._ask(self._listener.revoked(numbers), self._drain_timeout + GRACE) or {}
         self._forget(numbers)
         if offsets:
-            self._commit_last(consumer, offsets)
-
-    def _commit_last(self, consumer: Consumer, offsets: Offsets) -> None:
-        """While letting go; the offsets alone, should the broker take no such metadata."""
-        try:
-            refused = consumer.commit(offsets=self._positions(offsets), asynchronous=False)
-            if any(p.error is not None and p.error.code() == TOO_LARGE for p in refused or ()):
-                self._commit_last(consumer, {number: Position(p.offset) for number, p in offsets.items()})
-        except KafkaException as error:
-            if error.args[0].code() == TOO_LARGE and any(p.metadata for p in offsets.values()):
-                self._commit_last(consumer, {number: Position(p.offset) for number, p in offsets.items()})
-            else:
-                logger.warning("cannot commit %s while letting go: %s", self._topic, error.args[0].str())
+            self._commits.make_last(consumer, offsets)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        codes = {p.error.code() for p in partitions if p.error is not None}
-        if error is not None:
-            codes.add(error.code())
+        codes = refusals(error, partitions)
         if TOO_LARGE in codes:
             self._tell(self._listener.metadata_refused)
         elif not codes:
@@ -335,12 +289,9 @@ class KafkaSource:
     def _forget(self, numbers: list[int]) -> None:
         self._revoked.update(numbers)
         self._uncommitted.difference_update(numbers)
-        self._unrecalled.difference_update(numbers)
         self._unended.difference_update(numbers)
-        self._early = [record for record in self._early if record.partition not in numbers]
-        with self._commits_lock:
-            for number in numbers:
-                self._commits.pop(number, None)
+        self._newcomers.went(numbers)
+        self._commits.forget(numbers)
 
     def _on_error(self, error: KafkaError) -> None:
         self._reach.note(error)
@@ -373,9 +324,6 @@ class KafkaSource:
         if metadata.error is None:
             self._is_well()
 
-    def _positions(self, offsets: Offsets) -> list[TopicPartition]:
-        return [TopicPartition(self._topic, number, offset, metadata) for number, (offset, metadata) in offsets.items()]
-
     def _tell(self, call: Callable[..., object], *arguments: object) -> None:
         """Without waiting; a loop that is closed has nobody left to tell."""
         if not self._loop.is_closed():
@@ -395,12 +343,6 @@ class KafkaSource:
 
 def _numbers(partitions: Sequence[TopicPartition]) -> list[int]:
     return [partition.partition for partition in partitions]
-
-
-def _read_committed(answer: TopicPartition) -> Position | None:
-    if answer.error is not None:
-        raise KafkaException(answer.error)
-    return None if answer.offset < 0 else Position(answer.offset, answer.metadata or "")
 
 
 def _each(act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]) -> None:
