@@ -13,7 +13,7 @@ from pipeline.config import Settings
 from pipeline.errors import MalformedRecord
 from pipeline.events.codec import Codec
 from pipeline.events.records import ChannelDecision, Decision, DeliveryStatus
-from pipeline.events.vocabulary import REASON_TEXT, Reason
+from pipeline.events.vocabulary import DOUBT, DOUBT_TEXT, REASON_TEXT, Reason
 from pipeline.kafka.names import DECISIONS, DELIVERY_STATUS
 from pipeline.kafka.reader import read_topics
 
@@ -25,7 +25,8 @@ class ChannelStory:
     """Where one channel of the event stands.
 
     `state` is a word of `pipeline.accounts.settle.State`, `status` the verdict or status that put it there. `decision` is the last one about
-    the channel. `channel` is empty for an event that never got as far as channels. `text` says `reason` in words.
+    the channel. `channel` is empty for an event that never got as far as channels. `text` says `reason` in words,
+    `doubt` that it was in doubt whether it was sent; empty where it never was.
     """
 
     channel: str
@@ -35,6 +36,7 @@ class ChannelStory:
     reason: str
     text: str
     decision: ChannelDecision | None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +109,5 @@ def _channel(facts: list[Fact], decision: ChannelDecision | None) -> ChannelStor
         reason=said.reason,
         text=REASON_TEXT[Reason(said.reason)] if said.reason else "",
         decision=decision,
+        doubt=DOUBT_TEXT.get(said.word, DOUBT) if any(fact.said.in_doubt for fact in facts) else "",
     )

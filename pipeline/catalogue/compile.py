@@ -37,7 +37,7 @@ class Compiler:
         self._schema_files: dict[str, object] = {}
         self._cap_names: set[str] = set()
         self._categories = {
-            name: Category(name, category.stream, category.consent == "required")
+            name: Category(name, category.stream, category.consent == "required", category.in_doubt)
             for name, category in document.categories.items()
         }
         self._global_caps = self._caps(("caps",), _EVERYTHING, document.caps, [])

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.catalogue import durations
 from pipeline.catalogue.collapse import CollapseKey
-from pipeline.catalogue.model import DigestMode, Dimension, Excess, Stream, WhenUsersAway
+from pipeline.catalogue.model import DigestMode, Dimension, Excess, InDoubt, Stream, WhenUsersAway
 from pipeline.events.vocabulary import Channel, Priority
 
 _SLUG = r"^[a-z0-9][a-z0-9_-]*$"
@@ -68,6 +68,7 @@ class CategoryDocument(_Document):
     stream: Stream = Stream.TRANSACTIONAL
     consent: Literal["required", "implied"] = "implied"
     when_users_away: WhenUsersAway = WhenUsersAway.WAIT
+    in_doubt: InDoubt | None = None
     caps: list[CapDocument] = []
 
 

@@ -68,6 +68,15 @@ class Digest(NamedTuple):
     flush_at: int | None
 
 
+class InDoubt(StrEnum):
+    """What becomes of a notification that may or may not have been sent already."""
+
+    RESEND = "resend"
+    PARK = "park"
+    """To the dead letters: a person decides."""
+    DROP = "drop"
+
+
 class Dimension(StrEnum):
     """What a frequency cap counts apart."""
 
@@ -77,11 +86,12 @@ class Dimension(StrEnum):
 
 
 class Category(NamedTuple):
-    """A kind of notification that people opt in to or out of as a whole."""
+    """A kind of notification that people opt in to or out of as a whole. `in_doubt` None: as its stream has it."""
 
     name: str
     stream: Stream
     consent_required: bool
+    in_doubt: InDoubt | None = None
 
 
 class Cap(NamedTuple):

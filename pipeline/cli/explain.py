@@ -9,7 +9,7 @@ import typer
 from pipeline.config import Settings
 from pipeline.errors import PipelineError
 from pipeline.events.records import ChannelDecision, Decision, DeliveryStatus
-from pipeline.events.vocabulary import REASON_TEXT
+from pipeline.events.vocabulary import DOUBT, DOUBT_TEXT, REASON_TEXT
 
 if TYPE_CHECKING:
     from pipeline.accounts.story import ChannelStory, Story
@@ -64,11 +64,15 @@ def _happened(status: DeliveryStatus) -> str:
     attempt = f", try {status.attempt}" if status.attempt > 1 else ""
     doubt = ", in doubt" if status.in_doubt else ""
     text = REASON_TEXT[status.reason]
+    if status.in_doubt:
+        text = f"{text} {DOUBT_TEXT.get(status.status, DOUBT)}"
     return f"{status.status:<9} {status.channel or 'the event'}{via}{attempt}{doubt}: {text}"
 
 
 def _stands(channel: "ChannelStory") -> Iterator[str]:
     yield f"{channel.channel or 'the event'}: {channel.state.replace('_', ' ')} ({channel.status}). {channel.text}"
+    if channel.doubt:
+        yield f"    in doubt: {channel.doubt}"
     yield f"    notification {channel.notification_id}"
     if channel.decision is not None:
         yield from _grounds(channel.decision)

@@ -80,6 +80,12 @@ class DeliverySettings(Section):
     backoff_cap: Seconds = Field(60, description="Longest backoff before jitter.")
     parking_limit: Seconds = Field(60, description="A longer wait goes to `notifications.deferred`.")
     commit_interval: Seconds = Field(0.2, description="How often offsets are committed.")
+    offset_metadata_max: int = Field(
+        4096,
+        ge=128,
+        description="Characters beside a committed offset that say what has finished beyond it; at most the broker's "
+        "`offset.metadata.max.bytes`. Without room for more the partition takes in nothing new.",
+    )
     drain_timeout: Seconds = Field(15, description="How long a stop or a revocation waits for what is in flight.")
     retention: Seconds = Field(172_800, description="How long a finished notification is remembered.")
 

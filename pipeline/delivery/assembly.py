@@ -1,17 +1,20 @@
 """Puts the parts of one engine together."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
+from pipeline.catalogue.model import InDoubt
 from pipeline.channels.base import ChannelSender, Gate
 from pipeline.channels.chain import ChainSender
 from pipeline.channels.ungated import Ungated
 from pipeline.config import Settings
 from pipeline.delivery.courier import Courier
 from pipeline.delivery.engine import Engine
+from pipeline.delivery.epoch import Epoch
 from pipeline.delivery.intake import Intake
+from pipeline.delivery.keeper import Keeper
 from pipeline.delivery.ledger import Ledger
 from pipeline.delivery.observed import Observed
 from pipeline.delivery.outbox import Outbox
@@ -19,6 +22,7 @@ from pipeline.delivery.ports import Clock, Directory
 from pipeline.delivery.reporter import Reporter
 from pipeline.delivery.retry import RetryPolicy
 from pipeline.delivery.strangers import Strangers
+from pipeline.delivery.told import StatusTail
 from pipeline.delivery.work import Partition
 from pipeline.events.codec import Codec
 from pipeline.events.vocabulary import Priority
@@ -33,7 +37,10 @@ from pipeline.observability.metrics import Metrics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What all engines of a worker share. `token` makes a new ledger token of 16 characters, `random` jitter."""
+    """What all engines of a worker share. `token` makes a new ledger token of 16 characters, `random` jitter.
+
+    `in_doubt`: what becomes of notifications in doubt, for each category whose entry in the catalogue says it.
+    """
 
     settings: Settings
     sender: ChannelSender
@@ -46,6 +53,7 @@ class Shared:
     clock: Clock
     token: Callable[[], str]
     random: Callable[[], float]
+    in_doubt: Mapping[str, InDoubt] = field(default_factory=dict)
 
 
 class Delivery:
@@ -60,7 +68,6 @@ class Delivery:
         self._outbox = Outbox(shared.producer, health)
         reporter = Reporter(self._outbox, shared.codec, ledger, observed, sender.channel, topic)
         policy = RetryPolicy.of(settings, shared.random)
-        intake = Intake(shared.codec, shared.directory, ledger, reporter, clock, health)
         gate: Gate = sender if isinstance(sender, ChainSender) else Ungated(sender)
         courier = Courier(
             sender,
@@ -72,9 +79,14 @@ class Delivery:
             clock,
             self._finished,
             room=settings.max_in_flight // 2,
+            hold=policy.time_to_send / 2,
+            in_doubt=shared.in_doubt,
         )
+        epoch = Epoch(shared.redis, shared.token)
+        tail = StatusTail(shared.settings.kafka, shared.codec, sender.channel, priority)
+        intake = Intake(shared.codec, shared.directory, ledger, epoch, tail, reporter, clock, health)
         strangers = Strangers(shared.directory, courier.step)
-        self._engine = Engine(intake, strangers.step, settings, clock, observed)
+        self._engine = Engine(intake, strangers.step, Keeper(epoch, ledger), settings, clock, observed)
         gate.subscribe(self._engine.wake)
         self._source = KafkaSource(
             shared.settings.kafka,

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from weakref import WeakSet
 
 import msgspec
 
+from pipeline.catalogue.model import InDoubt
 from pipeline.channels.base import ChannelSender, Gate, Hold, Part, Permit, Refused
 from pipeline.delivery.entry import Closed, Final, Progress, decode_closed, decode_progress, encode
 from pipeline.delivery.failures import failures
@@ -19,8 +20,8 @@ from pipeline.delivery.steps import (
     Results,
     after_send,
     conclude,
+    doubt_policy,
     finish,
-    may_repeat,
     next_round,
     settle_doubt,
     stop_before_send,
@@ -42,6 +43,7 @@ jitter of as much, so that they do not all look at once."""
 STALE_AFTER = 5_000
 """ms of waiting for a circuit after which the user is looked up again: they may have opted out, or moved."""
 
+_STATE = {state: state.encode() for state in State}
 _LEASED = Found(State.LEASED, cancelled=False, body=b"", busy_for=0.0)
 
 Parked = float
@@ -51,7 +53,8 @@ Parked = float
 class Courier:
     """Delivers for one engine. `finished` is called once for each record that needs nothing any more.
 
-    `room`: works of a closed circuit that may wait in line while others are in use.
+    `room`: works of a closed circuit that may wait in line while others are in use. `hold`: for how many seconds after asking the ledger a provider may be called: a process that stood still for longer
+    may have lost the notification to another. `in_doubt`: the word of those categories that have one.
     """
 
     def __init__(
@@ -64,7 +67,10 @@ class Courier:
         policy: RetryPolicy,
         clock: Clock,
         finished: Callable[[Partition, Inbound], None],
+        *,
         room: int,
+        hold: float,
+        in_doubt: Mapping[str, InDoubt],
     ) -> None:
         self._sender = sender
         self._gate = gate
@@ -76,6 +82,8 @@ class Courier:
         self._on_finished = finished
         self._room = room
         self._held: WeakSet[Work] = WeakSet()
+        self._hold = hold
+        self._in_doubt = in_doubt
 
     async def step(self, work: Work) -> Parked | None:
         """Do what can be done now. None: it left the line; else how long it waits at its place."""
@@ -86,6 +94,7 @@ class Courier:
             case State.LEASED | State.IN_DOUBT:
                 return await self._open(work, found)
             case State.SENDING:
+                work.suspect = True
                 return self._look_again(work, min(found.busy_for, LOOK_AGAIN))
             case State.ACCOUNTED:
                 self._finished(work)
@@ -99,11 +108,12 @@ class Courier:
         if progress.rank > work.rank:
             self._finished(work)
             return None
-        if found.state is State.LEASED:
+        if found.state is State.LEASED and (found.body or not work.suspect):
             return await self._go_on(work, found, progress)
+        work.suspect = False
         if work.progress is None:
             self._observed.taken_over_in_doubt()
-        outcome = settle_doubt(progress, self._may_repeat(work), self._policy, self._clock.now())
+        outcome = settle_doubt(progress, self._doubt_policy(work), self._policy, self._clock.now())
         if isinstance(outcome, Final):
             return await self._close(work, found, progress, outcome)
         return await self._go_on(work, found, outcome)
@@ -164,31 +174,33 @@ class Courier:
         self, permit: Permit, work: Work, found: Found, progress: Progress, pending: Sequence[Part]
     ) -> Parked | None:
         trying = msgspec.structs.replace(progress, attempts=progress.attempts + 1, retry_at=0)
-        deadline = self._clock.monotonic() + self._policy.time_to_send
-        move = await self._ledger.start(work.keys, found.state, encode(trying))
+        body, asked_at, asked_on = encode(trying), self._clock.monotonic(), self._clock.now()
+        work.entry = _STATE[State.SENDING] + body
+        move = await self._ledger.start(work.keys, found.state, body)
         if move is Move.CANCELLED:
             stop = finish(progress, Status.CANCELLED, Reason.CANCELLED, self._clock.now())
             return await self._close(work, found, progress, stop)
         if move is Move.REFUSED:
             return self._look_again(work, LOOK_AGAIN)
-        if deadline - self._clock.monotonic() < self._policy.time_to_send / 2:
-            await self._ledger.release(work.keys, encode(progress))  # Redis took too long: the lease may be over
+        if work.partition.gone or self._stood_still(asked_at, asked_on):
+            await self._ledger.release(work.keys, encode(progress))
             return self._look_again(work, 0.0)
-        results = await self._send(permit, work, pending, deadline)
+        results = await self._send(permit, work, pending, asked_at + self._policy.time_to_send)
         permit.release()
         return await self._go_on_after(work, found, trying, results)
 
     async def _go_on_after(self, work: Work, found: Found, trying: Progress, results: Results) -> Parked | None:
-        outcome = after_send(trying, results, self._may_repeat(work), self._policy, self._clock.now())
+        outcome = after_send(trying, results, self._doubt_policy(work), self._policy, self._clock.now())
         wait = None if isinstance(outcome, Final) else outcome
         for failure in failures(trying, results, wait):
             self._observed.retrying(failure.reason)
             await self._reporter.retrying(work, failure, self._clock.now())
         if isinstance(outcome, Final):
             return await self._close(work, found, trying, outcome)
-        if not await self._ledger.release(work.keys, encode(outcome.progress)):
+        body = encode(outcome.progress)
+        if not await self._ledger.release(work.keys, body):
             return self._look_again(work, LOOK_AGAIN)
-        work.progress, work.found = outcome.progress, _LEASED
+        work.progress, work.found, work.entry = outcome.progress, _LEASED, _STATE[State.LEASED] + body
         if not outcome.counted and outcome.seconds:
             self._observed.throttled(outcome.provider)
         return _look_up_anew(work, outcome.seconds)
@@ -228,11 +240,15 @@ class Courier:
         self._held.discard(work)
         return held
 
-    def _may_repeat(self, work: Work) -> bool:
-        return may_repeat(work.dispatch, self._sender.repeat_is_harmless)
+    def _stood_still(self, asked_at: float, asked_on: int) -> bool:
+        """Whether the lease may be over before the provider has answered: by either clock, as one may stand still too."""
+        return max(self._clock.monotonic() - asked_at, (self._clock.now() - asked_on) / 1000) > self._hold
+
+    def _doubt_policy(self, work: Work) -> InDoubt:
+        return doubt_policy(work.dispatch, self._sender.repeat_is_harmless, self._in_doubt.get(work.dispatch.category))
 
     async def _send(self, permit: Permit, work: Work, pending: Sequence[Part], deadline: float) -> Results:
-        repeat = self._may_repeat(work)
+        repeat = self._doubt_policy(work) is InDoubt.RESEND
         if len(pending) == 1:
             results = [(pending[0].key, await self._send_part(permit, work, pending[0], repeat, deadline))]
         else:
@@ -255,7 +271,9 @@ class Courier:
 
     async def _close(self, work: Work, found: Found, progress: Progress, final: Final) -> Parked | None:
         closed = Closed(progress, final)
-        if not await self._ledger.close(work.keys, found.state, encode(closed)):
+        body = encode(closed)
+        work.entry = _STATE[State.DONE] + body
+        if not await self._ledger.close(work.keys, found.state, body):
             return self._look_again(work, 0.0)
         await self._report(work, closed)
         return None
@@ -267,7 +285,7 @@ class Courier:
         self._on_finished(work.partition, work.record)
 
     def _look_again(self, work: Work, seconds: float) -> Parked:
-        work.found = None
+        work.found, work.entry = None, b""
         return seconds
 
 

@@ -34,6 +34,7 @@ class Observed:
         self._deferred = cache(lambda reason: metrics.deferred.labels(channel, reason))
         self._dead_lettered = cache(lambda reason: metrics.dead_lettered.labels(channel_dlq(channel), reason))
         self.in_flight = metrics.in_flight.labels(dispatch_topic(channel, priority))
+        self.partitions_held = metrics.partitions_held.labels(dispatch_topic(channel, priority))
 
     def tried(self, results: Results) -> None:
         if any(was_doubtful(result) for _, result in results):

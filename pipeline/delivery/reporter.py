@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pipeline.delivery.entry import Closed, encode
 from pipeline.delivery.failures import Failure
-from pipeline.delivery.ledger import Ledger
+from pipeline.delivery.ledger import Ledger, State
 from pipeline.delivery.observed import Observed
 from pipeline.delivery.outbox import Outbox
 from pipeline.delivery.outcomes import deferred, final_status, retrying_status
@@ -16,6 +16,8 @@ from pipeline.kafka.dead_letters import dead_letter
 from pipeline.kafka.inbound import Inbound
 from pipeline.kafka.names import DEFERRED, DELIVERY_STATUS, channel_dlq
 from pipeline.kafka.producer import Record
+
+_ACCOUNTED, _WAITING = State.ACCOUNTED.encode(), State.ACCOUNTED_WAITING.encode()
 
 
 class Reporter:
@@ -51,7 +53,9 @@ class Reporter:
         self._observed.ended(work.dispatch, final)
 
         def acknowledged() -> None:
-            self._ledger.account(work.keys, encode(closed) if final.status in WAITING else None)
+            waiting = encode(closed) if final.status in WAITING else None
+            work.entry = _ACCOUNTED if waiting is None else _WAITING + waiting
+            self._ledger.account(work.keys, waiting)
             on_accounted()
 
         await self._outbox.send(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from pipeline.catalogue.loader import load_catalogue
 from pipeline.channels.base import ChannelSender
 from pipeline.channels.factory import open_sender
 from pipeline.delivery.assembly import Delivery, Shared
@@ -50,6 +51,7 @@ async def serve_worker(runtime: Runtime, channel: Channel, priorities: Sequence[
 
     Raises:
         ConfigurationError: a setting, a template or a credential is wrong.
+        CatalogueError: the event catalogue is wrong.
         Unavailable: an engine cannot go on; what it had not finished will be delivered by the next.
     """
     async with AsyncExitStack() as stack:
@@ -91,6 +93,7 @@ async def _kafka_ready(runtime: Runtime, channel: Channel, priorities: Sequence[
 
 async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Shared:
     settings = runtime.settings
+    categories = load_catalogue(settings.catalogue.path).categories
     redis = await stack.enter_async_context(open_redis(settings.redis))
     pool = await stack.enter_async_context(await open_pool(settings.postgres))
     await wait_for_stores(redis, pool, settings, runtime.health)
@@ -122,6 +125,7 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
         clock=Clock(now=now_ms, monotonic=asyncio.get_running_loop().time),
         token=lambda: secrets.token_hex(TOKEN_LENGTH // 2),
         random=random.random,
+        in_doubt={name: c.in_doubt for name, c in categories.items() if c.in_doubt is not None},
     )
 
 

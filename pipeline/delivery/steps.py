@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import msgspec
 
+from pipeline.catalogue.model import InDoubt, Stream
 from pipeline.delivery.entry import Closed, Final, Progress
 from pipeline.delivery.retry import THROTTLE_WAIT, RetryPolicy
 from pipeline.events.records import Dispatch
 from pipeline.events.vocabulary import Channel, Priority, Reason, Status
 from pipeline.providers.base import Outcome, SendResult
 from pipeline.users.snapshot import EVERY, UserSnapshot
-
-TRANSACTIONAL = "transactional"
 
 _TRY_AGAIN = frozenset({Outcome.THROTTLED, Outcome.TRANSIENT, Outcome.AMBIGUOUS})
 _REFUSALS = {
@@ -39,9 +38,17 @@ Results = Sequence[tuple[str, SendResult]]
 """The answer for each part (its key) of one try."""
 
 
-def may_repeat(dispatch: Dispatch, repeat_is_harmless: bool) -> bool:
-    """In doubt whether a try was accepted: whether to send again. Twice is better than never, but for marketing."""
-    return repeat_is_harmless or dispatch.priority is Priority.CRITICAL or dispatch.stream == TRANSACTIONAL
+def doubt_policy(dispatch: Dispatch, repeat_is_harmless: bool, said: InDoubt | None) -> InDoubt:
+    """In doubt whether a try was accepted: what then. `said` is the word of the category, if it has one.
+
+    What cannot reach anyone twice is always sent again. Without a word, twice is better than never, but for marketing.
+    """
+    if repeat_is_harmless:
+        return InDoubt.RESEND
+    if said is not None:
+        return said
+    urgent = dispatch.priority is Priority.CRITICAL
+    return InDoubt.RESEND if urgent or dispatch.stream == Stream.TRANSACTIONAL else InDoubt.PARK
 
 
 def next_round(closed: Closed, rank: int) -> Progress:
@@ -74,14 +81,19 @@ def stop_before_send(
     return None
 
 
-def settle_doubt(progress: Progress, repeat: bool, policy: RetryPolicy, now: int) -> Progress | Final:
-    """What becomes of a try whose holder vanished: once more, or a person decides. That try counts."""
+def settle_doubt(progress: Progress, doubt: InDoubt, policy: RetryPolicy, now: int) -> Progress | Final:
+    """What becomes of a try whose holder vanished: once more, a person decides, or it is given up. That try counts."""
     doubted = msgspec.structs.replace(progress, doubted=True)
-    if not repeat:
-        return finish(doubted, Status.DEAD_LETTERED, Reason.IN_DOUBT, now)
+    if doubt is not InDoubt.RESEND:
+        return _give_up(doubted, doubt, now)
     if policy.exhausted(doubted.attempts):
         return finish(doubted, Status.DEAD_LETTERED, Reason.RETRIES_EXHAUSTED, now)
     return doubted
+
+
+def _give_up(progress: Progress, doubt: InDoubt, now: int) -> Final:
+    status = Status.FAILED if doubt is InDoubt.DROP else Status.DEAD_LETTERED
+    return finish(progress, status, Reason.IN_DOUBT, now)
 
 
 def is_suppressed(user: UserSnapshot, channel: Channel, stream: str, now: int) -> bool:
@@ -94,7 +106,7 @@ def is_suppressed(user: UserSnapshot, channel: Channel, stream: str, now: int) -
     )
 
 
-def after_send(progress: Progress, results: Results, repeat: bool, policy: RetryPolicy, now: int) -> Final | Wait:
+def after_send(progress: Progress, results: Results, doubt: InDoubt, policy: RetryPolicy, now: int) -> Final | Wait:
     """The end of the notification, or how long it waits. `progress` counts this try already."""
     if len(results) == 1 and results[0][1].outcome is Outcome.ACCEPTED and not progress.accepted:
         result = results[0][1]
@@ -102,7 +114,7 @@ def after_send(progress: Progress, results: Results, repeat: bool, policy: Retry
         return Final(Status.SENT, Reason.ACCEPTED, result.provider, result.message_id, progress.attempts, doubted, now)
     progress = settle(progress, results)
     again = [result for _, result in results if result.outcome in _TRY_AGAIN]
-    return _try_again(progress, again, repeat, policy, now) if again else conclude(progress, now)
+    return _try_again(progress, again, doubt, policy, now) if again else conclude(progress, now)
 
 
 def settle(progress: Progress, results: Results) -> Progress:
@@ -151,13 +163,13 @@ def finish(
 
 
 def _try_again(
-    progress: Progress, again: Sequence[SendResult], repeat: bool, policy: RetryPolicy, now: int
+    progress: Progress, again: Sequence[SendResult], doubt: InDoubt, policy: RetryPolicy, now: int
 ) -> Final | Wait:
     last = again[-1]
     counted = any(result.outcome is not Outcome.THROTTLED for result in again)
     failed = _failed(progress, last)
-    if not repeat and any(result.outcome is Outcome.AMBIGUOUS for result in again):
-        return finish(failed, Status.DEAD_LETTERED, Reason.IN_DOUBT, now)
+    if doubt is not InDoubt.RESEND and any(result.outcome is Outcome.AMBIGUOUS for result in again):
+        return _give_up(failed, doubt, now)
     if counted and policy.exhausted(progress.attempts):
         return finish(failed, Status.DEAD_LETTERED, Reason.RETRIES_EXHAUSTED, now)
     reason = Reason.PROVIDER_UNAVAILABLE if counted else last.waits_for or Reason.THROTTLED

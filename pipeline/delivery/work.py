@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 from pipeline.channels.base import Part, Reserved
 from pipeline.delivery.entry import Progress
-from pipeline.delivery.ledger import EntryKeys, Found
+from pipeline.delivery.ledger import EntryKeys, Found, State
+from pipeline.delivery.offset_map import Memory
 from pipeline.delivery.offsets import OffsetTracker
+from pipeline.delivery.takeover import Takeover
 from pipeline.events.records import Dispatch
 from pipeline.events.vocabulary import Origin
 from pipeline.kafka.inbound import Inbound
@@ -19,15 +21,40 @@ class Partition:
     """One partition while it is ours. `gone`: nothing more may be started; `drained` is set once nothing is under way.
 
     `held` are the records that are taken and not finished, `arriving` those of them that are still being looked up:
-    nothing has happened to these, so nobody waits for them.
+    nothing has happened to these, so nobody waits for them. `works` are the others, by offset. `takeover` is there
+    while some records may have been in its last holder's hands. `unclean`: something that had been begun was let go.
+    `unopened`: its records, until there is a commit that says that whoever held it before has nothing to do with them;
+    None: there is one. `stamp`, `stamped_at`, `complete_at` (ms) and `cramped` belong to `pipeline.delivery.commits`.
     """
 
-    __slots__ = ("arriving", "committed", "drained", "gone", "held", "number", "tracker")
+    __slots__ = (
+        "arriving",
+        "complete_at",
+        "cramped",
+        "drained",
+        "gone",
+        "held",
+        "number",
+        "stamp",
+        "stamped_at",
+        "takeover",
+        "tracker",
+        "unclean",
+        "unopened",
+        "works",
+    )
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, memory: Memory | None = None) -> None:
         self.number = number
-        self.tracker = OffsetTracker()
-        self.committed: int | None = None
+        self.tracker = OffsetTracker(memory.finished if memory else ())
+        self.takeover = Takeover(memory) if memory and memory.epoch else None
+        self.unopened: list[Inbound] | None = None if self.takeover else []
+        self.works: dict[int, Work] = {}
+        self.complete_at = memory.complete_at if memory else 0
+        self.stamp: object = None
+        self.stamped_at = 0
+        self.cramped = False
+        self.unclean = False
         self.gone = False
         self.held = 0
         self.arriving = 0
@@ -63,12 +90,14 @@ class Work:
 
     `held_since`: since when (ms) a circuit keeps it waiting, None while none does; `reserved`: its places in the
     queues of rate limits. `progress` is what we know where Redis knows nothing (any more): a dead letter remembers
-    that it is in doubt.
+    that it is in doubt. `entry` is what we have written, or are about to write, into the ledger: state and body; empty:
+    it is as we found it, or another's. `suspect`: where the ledger knows of no try, there may have been one all the same.
     """
 
     __slots__ = (
         "__weakref__",
         "dispatch",
+        "entry",
         "found",
         "held_since",
         "keys",
@@ -80,6 +109,7 @@ class Work:
         "recipient",
         "record",
         "reserved",
+        "suspect",
     )
 
     def __init__(
@@ -104,12 +134,27 @@ class Work:
         self.parts: Sequence[Part] | None = None
         self.held_since: int | None = None
         self.reserved = Reserved()
+        self.entry = b""
+        self.suspect = False
 
     @property
     def user(self) -> UserSnapshot:
         """The recipient, who is known by the first step on."""
         assert self.recipient is not None
         return self.recipient
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was tried at least once, or may have been; by us or by another."""
+        doubted = self.suspect or (self.progress is not None and self.progress.doubted)
+        return doubted or self.in_ledger() != b"L"
+
+    def in_ledger(self) -> bytes:
+        """State and body of its entry as far as we know, which we would write again; empty where it is another's."""
+        if self.entry or self.found is None or self.found.state is State.SENDING:
+            return self.entry
+        state = State.SENDING if self.found.state is State.IN_DOUBT else self.found.state
+        return state.encode() + self.found.body
 
 
 def rank_of(record: Inbound, dispatch: Dispatch) -> int:

@@ -182,3 +182,14 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.IN_DOUBT: "A crash left open whether the provider had accepted it; the policy decided.",
     Reason.DROPPED: "A person removed it from the dead-letter topic.",
 }
+
+DOUBT_TEXT: dict[str, str] = {
+    Status.SENT: "An answer had been lost, and it was sent again: it may have arrived twice.",
+    Status.RETRYING: "The answer was lost, and it is tried again: it may arrive twice.",
+    Status.DEAD_LETTERED: "Nobody knows whether it was sent: a person decides whether to send it again.",
+    Status.FAILED: "Nobody knows whether it was sent; it is not sent again.",
+}
+"""What `in_doubt` on a record of this status means, in words."""
+
+DOUBT = "An answer was lost: it may have been sent before."
+"""The same with any other status."""

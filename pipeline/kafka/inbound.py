@@ -2,12 +2,20 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import msgspec
 from confluent_kafka import Message
 
-Offsets = Mapping[int, int]
+
+class Position(NamedTuple):
+    """Where to go on, and what the holder of the partition wants remembered beside it; the broker limits its length."""
+
+    offset: int
+    metadata: str = ""
+
+
+Offsets = Mapping[int, Position]
 """Partition → the offset to go on from."""
 
 
@@ -25,8 +33,8 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
 class Listener(Protocol):
     """Whom a source tells what happens; all calls come in the event loop, in order."""
 
-    def assigned(self, partitions: Sequence[int]) -> None:
-        """Records of these partitions will come."""
+    def assigned(self, partitions: Mapping[int, Position | None]) -> None:
+        """Records of these partitions will come. With what the group has committed of them; None: nothing, or unknown."""
 
     def received(self, records: Sequence[Inbound]) -> None:
         """Records, in order for each partition. Each is given back (`KafkaSource.give_back`) once it is finished."""
@@ -36,6 +44,28 @@ class Listener(Protocol):
 
     def lost(self, partitions: Sequence[int]) -> None:
         """Others have these partitions already: nothing may be committed any more."""
+
+    def ends(self, ends: Mapping[int, int]) -> None:
+        """Where partitions end that were handed to us; comes with the first records of each that has metadata."""
+
+    def committed(self, partitions: Sequence[int]) -> None:
+        """A commit of these has reached the broker."""
+
+    def metadata_refused(self) -> None:
+        """The broker takes less metadata than a commit had: nothing of that commit counts."""
+
+
+class Unremembering:
+    """The rest of a `Listener` that commits offsets and has nothing remembered beside them."""
+
+    def ends(self, ends: Mapping[int, int]) -> None:
+        """See `Listener.ends`."""
+
+    def committed(self, partitions: Sequence[int]) -> None:
+        """See `Listener.committed`."""
+
+    def metadata_refused(self) -> None:
+        """See `Listener.metadata_refused`."""
 
 
 def inbound(message: Message) -> Inbound:

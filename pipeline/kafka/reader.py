@@ -1,7 +1,7 @@
 """Reads topics from a start to an end without a consumer group: nothing is committed, nobody else is disturbed."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 from aiokafka.partitioner import murmur2
@@ -50,12 +50,13 @@ def read_topics(
     start: Start = "earliest",
     follow: bool = False,
     key: bytes | None = None,
+    partitions: Collection[int] | None = None,
     batch: int = 1_000,
     stall: float = 30.0,
 ) -> Iterator[list[Message]]:
     """Batches of at most `batch` records, each partition in order, up to the ends as they are now.
 
-    `key` reads only the partition of each topic that holds the records of that key. `follow` goes on for ever; while
+    `key` reads only the partition of each topic that holds the records of that key, `partitions` only these. `follow` goes on for ever; while
     nothing arrives it gives an empty list several times a second, so that its user can look up from it. Compaction and
     transaction markers leave holes in the offsets. Records of an open transaction, and what follows them, are not
     read. Memory is bounded by librdkafka's queue (8 MiB) and one batch.
@@ -67,6 +68,8 @@ def read_topics(
     consumer = Consumer(_config(kafka, reach))
     try:
         positions = [position for topic in topics for position in _positions(consumer, reach, topic, key)]
+        if partitions is not None:
+            positions = [position for position in positions if position[1] in partitions]
         span = _Span(consumer, reach, positions, start, follow)
         if span.empty:
             return

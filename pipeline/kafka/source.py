@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -12,8 +13,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from pipeline.config import KafkaSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.client import consumer_config
+from pipeline.kafka.committing import TOO_LARGE, Commits, refusals
 from pipeline.kafka.group_protocol import GroupProtocol, group_config
-from pipeline.kafka.inbound import Listener, Offsets, Room, inbound
+from pipeline.kafka.inbound import Inbound, Listener, Offsets, Room, inbound
+from pipeline.kafka.newcomers import Newcomers
 from pipeline.kafka.reach import Reach
 from pipeline.observability.health import Health
 
@@ -23,6 +26,9 @@ T = TypeVar("T")
 
 POLL = 0.1
 """Seconds that one poll waits: how long a commit or a stop may have to wait for the thread."""
+
+HURRIED_POLL = 0.005
+"""The same after the first records of a partition: nothing of them is sent before there is a commit of ours."""
 
 HOLD = 1.0
 """Seconds of back-pressure without polling; then partitions are paused, which throws away what is fetched ahead."""
@@ -67,7 +73,7 @@ class KafkaSource:
         self._config: dict[str, Any] = {
             **consumer_config(kafka, group, {**FETCH_AHEAD, **group_config(protocol)}),
             "error_cb": self._on_error,
-            "on_commit": _on_commit,
+            "on_commit": self._on_commit,
             "log_level": 0,
         }
         self._topic = topic
@@ -79,9 +85,14 @@ class KafkaSource:
         self._drain_timeout = drain_timeout
         self._stopping = threading.Event()
         self._stop_asked = asyncio.Event()
-        self._commits: dict[int, int] = {}
-        self._commits_lock = threading.Lock()
+        self._commits = Commits(topic)
         self._revoked: set[int] = set()
+        self._to_hold: AbstractSet[int] = frozenset()
+        self._held: AbstractSet[int] = frozenset()
+        self._uncommitted: set[int] = set()
+        self._newcomers = Newcomers(topic)
+        self._unended: set[int] = set()
+        self._hurrying = False
         self._well: bool | None = None
         self._away_since = 0.0
         self._looked_at = 0.0
@@ -117,8 +128,11 @@ class KafkaSource:
 
     def commit(self, offsets: Offsets) -> None:
         """Commit soon; a later call replaces what was not committed yet."""
-        with self._commits_lock:
-            self._commits.update(offsets)
+        self._commits.add(offsets)
+
+    def hold(self, partitions: AbstractSet[int]) -> None:
+        """Read nothing of these until a later call does not name them."""
+        self._to_hold = partitions
 
     def give_back(self, count: int = 1) -> None:
         """So many of the records handed out are finished."""
@@ -145,19 +159,25 @@ class KafkaSource:
             self._is_well()
             paused = False
             while not self._stopping.is_set():
-                self._commit_what_is_due(consumer)
+                self._commits.make(consumer)
                 paused = self._heed_back_pressure(consumer, paused)
+                self._heed_what_is_held(consumer, paused)
                 self._revoked.clear()
                 if messages := self._fetch(consumer, paused):
-                    self._hand_out(messages)
+                    self._hand_out(consumer, messages)
+                self._welcome(consumer)
                 self._look_whether_back(consumer)
         finally:
             consumer.close()
 
     def _heed_back_pressure(self, consumer: Consumer, paused: bool) -> bool:
-        """Whether partitions are paused now."""
-        if paused and self._room.wait(0):
-            _each(consumer.resume, consumer.assignment())
+        """Whether partitions are paused now.
+
+        librdkafka forgets no pause of ours: what was taken from us while it was paused comes back so.
+        """
+        if (paused or self._assigned_anew) and self._room.wait(0):
+            _each(consumer.resume, [p for p in consumer.assignment() if p.partition not in self._held])
+            self._assigned_anew = False
             return False
         if not paused and self._room.wait(HOLD):
             return False
@@ -168,22 +188,53 @@ class KafkaSource:
             self._assigned_anew = False
         return True
 
+    def _heed_what_is_held(self, consumer: Consumer, paused: bool) -> None:
+        """While everything is paused for want of room, what is let go stays so until there is room."""
+        to_hold, held = self._to_hold, self._held
+        if to_hold == held:
+            return
+        self._held = to_hold
+        ours = consumer.assignment()
+        _each(consumer.pause, [p for p in ours if p.partition in to_hold - held])
+        if not paused:
+            _each(consumer.resume, [p for p in ours if p.partition in held - to_hold])
+
     def _fetch(self, consumer: Consumer, paused: bool) -> list[Message]:
         """`poll` returns with the first record, `consume` would wait for the last."""
-        first = consumer.poll(POLL / 2 if paused else POLL)
+        hurried = self._hurrying or self._newcomers
+        first = consumer.poll(HURRIED_POLL if hurried else POLL / 2 if paused else POLL)
         if first is None:
             return []
-        return [first] if paused else [first, *consumer.consume(self._room.at_most(self._batch) - 1, 0)]
+        if paused or self._newcomers:
+            return [first]
+        return [first, *consumer.consume(self._room.at_most(self._batch) - 1, 0)]
 
-    def _hand_out(self, messages: list[Message]) -> None:
+    def _hand_out(self, consumer: Consumer, messages: list[Message]) -> None:
         records = [inbound(message) for message in messages if self._is_record(message)]
         if self._revoked:
             records = [record for record in records if record.partition not in self._revoked]
         if not records:
             return
         self._is_well()
+        if self._newcomers:
+            records = self._newcomers.keep_back(records)
+        self._hand_over(consumer, records)
+
+    def _hand_over(self, consumer: Consumer, records: list[Inbound]) -> None:
+        if not records:
+            return
+        if self._unended:
+            self._tell_ends(consumer, {record.partition for record in records} & self._unended)
+        if self._uncommitted:
+            self._hurrying = not self._uncommitted.isdisjoint(record.partition for record in records)
         self._room.take(len(records))
         self._tell(self._listener.received, records)
+
+    def _tell_ends(self, consumer: Consumer, partitions: set[int]) -> None:
+        """From what came with the records: the broker need not be asked."""
+        ends = {n: consumer.get_watermark_offsets(TopicPartition(self._topic, n), cached=True)[1] for n in partitions}
+        self._tell(self._listener.ends, {number: end for number, end in ends.items() if end >= 0})
+        self._unended -= partitions
 
     def _is_record(self, message: Message) -> bool:
         error = message.error()
@@ -194,29 +245,40 @@ class KafkaSource:
         self._is_away(f"cannot read {self._topic}: {error.str()}")
         return False
 
-    def _commit_what_is_due(self, consumer: Consumer) -> None:
-        with self._commits_lock:
-            due, self._commits = self._commits, {}
-        if due:
-            try:
-                consumer.commit(offsets=self._positions(due), asynchronous=True)
-            except KafkaException as error:
-                logger.warning("cannot commit %s: %s; the next commit covers it", self._topic, error.args[0].str())
-
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        numbers = set(_numbers(partitions))
         self._assigned_anew = True
         self._is_well()
-        self._tell(self._listener.assigned, _numbers(partitions))
+        self._held = self._held - numbers
+        self._uncommitted |= numbers
+        self._newcomers.came(numbers, self._revoked)
+
+    def _welcome(self, consumer: Consumer) -> None:
+        """Hand over the partitions that came to us, each with its first records."""
+        if not self._newcomers or (recalled := self._newcomers.recall(consumer)) is None:
+            return
+        committed, early = recalled
+        self._unended |= {number for number, position in committed.items() if position and position.metadata}
+        self._tell(self._listener.assigned, committed)
+        self._hand_over(consumer, early)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = _numbers(partitions)
         offsets = self._ask(self._listener.revoked(numbers), self._drain_timeout + GRACE) or {}
         self._forget(numbers)
         if offsets:
-            try:
-                consumer.commit(offsets=self._positions(offsets), asynchronous=False)
-            except KafkaException as error:
-                logger.warning("cannot commit %s while letting go: %s", self._topic, error.args[0].str())
+            self._commits.make_last(consumer, offsets)
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        codes = refusals(error, partitions)
+        if TOO_LARGE in codes:
+            self._tell(self._listener.metadata_refused)
+        elif not codes:
+            self._uncommitted.difference_update(_numbers(partitions))
+            self._hurrying = self._hurrying and bool(self._uncommitted)
+            self._tell(self._listener.committed, _numbers(partitions))
+        elif error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
+            logger.warning("a commit failed: %s; the next one covers it", error.str())
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = _numbers(partitions)
@@ -226,9 +288,10 @@ class KafkaSource:
 
     def _forget(self, numbers: list[int]) -> None:
         self._revoked.update(numbers)
-        with self._commits_lock:
-            for number in numbers:
-                self._commits.pop(number, None)
+        self._uncommitted.difference_update(numbers)
+        self._unended.difference_update(numbers)
+        self._newcomers.went(numbers)
+        self._commits.forget(numbers)
 
     def _on_error(self, error: KafkaError) -> None:
         self._reach.note(error)
@@ -260,9 +323,6 @@ class KafkaSource:
             return
         if metadata.error is None:
             self._is_well()
-
-    def _positions(self, offsets: Offsets) -> list[TopicPartition]:
-        return [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
 
     def _tell(self, call: Callable[..., object], *arguments: object) -> None:
         """Without waiting; a loop that is closed has nobody left to tell."""
@@ -301,8 +361,3 @@ def _settle(future: "asyncio.Future[None]", error: BaseException | None) -> None
         future.set_result(None)
     else:
         future.set_exception(error)
-
-
-def _on_commit(error: KafkaError | None, _partitions: list[TopicPartition]) -> None:
-    if error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
-        logger.warning("a commit failed: %s; the next one covers it", error.str())

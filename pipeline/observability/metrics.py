@@ -66,6 +66,12 @@ class Metrics:
             "Events not decided because their recipient cannot be looked up now.",
             registry=r,
         )
+        self.partitions_held = Gauge(
+            "notifications_partitions_held",
+            "Partitions that take in nothing new: what has finished out of order has no more room beside the offset.",
+            ["topic"],
+            registry=r,
+        )
         self.cache_reads = Counter(
             "notifications_cache_reads_total",
             "User snapshots looked up, by where they were found.",

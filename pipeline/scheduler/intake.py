@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from pipeline.errors import MalformedRecord, Unavailable, UnknownSchema
 from pipeline.events.codec import Codec
 from pipeline.events.records import Deferred
 from pipeline.kafka.dead_letters import dead_letter
-from pipeline.kafka.inbound import Inbound, Offsets
+from pipeline.kafka.inbound import Inbound, Offsets, Position, Unremembering
 from pipeline.kafka.names import DEFERRED, INGEST_DLQ
 from pipeline.kafka.producer import AsyncProducer, Record
 from pipeline.kafka.source import KafkaSource
@@ -44,7 +44,7 @@ class _Arrival(NamedTuple):
     record: Inbound
 
 
-class Intake:
+class Intake(Unremembering):
     """Listens to one source. `arrived` is set whenever rows were stored, for whoever releases them."""
 
     def __init__(
@@ -91,7 +91,7 @@ class Intake:
             storing.cancel()
             await asyncio.gather(storing, return_exceptions=True)
 
-    def assigned(self, partitions: Collection[int]) -> None:
+    def assigned(self, partitions: Mapping[int, Position | None]) -> None:
         for number in partitions:
             self._partitions[number] = _Partition(number)
 
@@ -106,7 +106,7 @@ class Intake:
     async def revoked(self, partitions: Collection[int]) -> Offsets:
         leaving = self._leave(partitions)
         async with self._storing:
-            return {p.number: p.done for p in leaving if p.done is not None}
+            return {p.number: Position(p.done) for p in leaving if p.done is not None}
 
     def lost(self, partitions: Collection[int]) -> None:
         self._leave(partitions)
@@ -155,7 +155,7 @@ class Intake:
 
     def _commit(self, batch: Sequence[_Arrival]) -> None:
         done = {a.partition.number: a.partition.done for a in batch if not a.partition.gone}
-        self._source.commit({number: offset for number, offset in done.items() if offset is not None})
+        self._source.commit({number: Position(offset) for number, offset in done.items() if offset is not None})
 
     async def _decode(self, record: Inbound) -> Deferred:
         try:

@@ -105,6 +105,18 @@ def test_explain_tells_what_was_decided_and_what_became_of_it(settings: Settings
     by_recipient = pipeline(settings.kafka, "explain", "1", "--recipient", "user-1", "--json")
     (channel,) = json.loads(by_recipient.stdout)["channels"]
     assert (channel["state"], channel["decision"]["verdict"]) == ("terminal", "dispatch")
+    assert channel["doubt"] == ""
     unknown = pipeline(settings.kafka, "explain", "nobody")
     assert unknown.returncode == 1
     assert "no record of event nobody" in unknown.stderr
+
+
+def test_explain_says_in_words_that_a_send_was_in_doubt(settings: Settings, pen: "Pen") -> None:
+    pen.decision("1")
+    pen.status("1", Status.RETRYING, in_doubt=True)
+    pen.status("1", Status.SENT, at=2, in_doubt=True)
+    told = pipeline(settings.kafka, "explain", "1")
+    assert "in doubt: An answer had been lost, and it was sent again: it may have arrived twice." in told.stdout
+    assert "The answer was lost, and it is tried again: it may arrive twice." in told.stdout
+    (channel,) = json.loads(pipeline(settings.kafka, "explain", "1", "--json").stdout)["channels"]
+    assert channel["doubt"].startswith("An answer had been lost")

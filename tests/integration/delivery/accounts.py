@@ -31,6 +31,7 @@ from pipeline.providers.breaker import Circuit
 from pipeline.storage.redis import open_redis
 from pipeline.testing.http_simulator import Accepted, Invalid
 from pipeline.testing.twilio import TwilioSimulator, error_reply
+from pipeline.users.directory import Found
 from pipeline.users.snapshot import Suppression, UserSnapshot
 from tests.integration.delivery.conftest import People, World
 
@@ -65,8 +66,8 @@ class Phones(People):
         super().__init__()
         self.suppressed: set[str] = set()
 
-    async def snapshots(self, user_ids: Collection[str]) -> dict[str, UserSnapshot]:
-        return {user: self._snapshot(user) for user in user_ids}
+    async def find(self, user_ids: Collection[str]) -> Found:
+        return Found({user: self._snapshot(user) for user in user_ids}, {})
 
     def _snapshot(self, user: str) -> UserSnapshot:
         stop = [Suppression(Channel.SMS, "*", "stop", None)] if user in self.suppressed else []
@@ -152,7 +153,7 @@ class AccountWorld(World):
     """A world with the chain that its settings describe."""
 
     async def open(self) -> None:
-        self.phones = self.people = Phones()
+        self.phones = self.directory = Phones()
         nothing: Any = None
         chain = await open_sender(
             Channel.SMS,

@@ -5,8 +5,8 @@ import itertools
 import secrets
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -14,10 +14,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from redis.asyncio import Redis
 
+from pipeline.catalogue.model import InDoubt
 from pipeline.channels.base import ChannelSender, Part
 from pipeline.config import DeliverySettings, KafkaSettings, RedisSettings, Settings
 from pipeline.delivery.assembly import Delivery, Shared
 from pipeline.delivery.ledger import EntryKeys, Ledger, entry_keys
+from pipeline.delivery.offset_map import Memory, decode
 from pipeline.delivery.ports import Clock, Directory
 from pipeline.events.codec import Codec
 from pipeline.events.ids import notification_id
@@ -25,8 +27,10 @@ from pipeline.events.records import DeliveryStatus, Dispatch, NotificationReques
 from pipeline.events.vocabulary import TERMINAL, WAITING, Channel, Origin, Priority
 from pipeline.kafka.client import base_config, producer_config
 from pipeline.kafka.group_protocol import choose_protocol
+from pipeline.kafka.inbound import Inbound, Offsets, Position
 from pipeline.kafka.names import ALL_TOPICS, DEFERRED, DELIVERY_STATUS, channel_dlq, dispatch_topic, worker_group
 from pipeline.kafka.producer import AsyncProducer, Headers, Record
+from pipeline.kafka.reader import partition_of
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
 from pipeline.providers.base import Outcome, SendResult
@@ -42,7 +46,10 @@ _lines = itertools.cycle(itertools.product(Channel, Priority))
 
 
 class ScriptedSender:
-    """A channel whose provider answers by script, else accepts. A notification has a part for each of `devices`."""
+    """A channel whose provider answers by script, else accepts. A notification has a part for each of `devices`.
+
+    What is `hanging` (by idempotency key) has reached the provider, and waits for its answer.
+    """
 
     repeat_is_harmless = False
 
@@ -52,8 +59,10 @@ class ScriptedSender:
         self.seconds = 0.0
         self.open = asyncio.Event()
         self.open.set()
+        self.hanging: set[str] = set()
         self.script: dict[tuple[str, str], list[SendResult | Exception]] = defaultdict(list)
         self.sent: list[tuple[str, str]] = []
+        self.answered: list[str] = []
         self.pruned: list[str] = []
         self._under_way: set[tuple[str, str]] = set()
 
@@ -76,12 +85,18 @@ class ScriptedSender:
         self.sent.append((key, part.key))
         await asyncio.sleep(self.seconds)
         await self.open.wait()
+        while key in self.hanging:  # noqa: ASYNC110  # tests put keys in and take them out
+            await asyncio.sleep(0.01)
         self._under_way.discard(lane)
+        self.answered.append(key)
         script = self.script[key, part.key]
         said = script.pop(0) if script else None
         if isinstance(said, Exception):
             raise said
         return said or SendResult(outcome=Outcome.ACCEPTED, provider=PROVIDER, message_id=f"id of {key}")
+
+    def forget_what_is_under_way(self) -> None:
+        self._under_way.clear()
 
     async def prune(self, dispatch: Dispatch, part: Part, result: SendResult) -> None:
         self.pruned.append(part.key)
@@ -102,6 +117,25 @@ class People:
         if self.away:
             return Found({}, {})
         return Found({i: UserSnapshot(user_id=i, version=1, known=i not in self.missing) for i in user_ids}, {})
+
+
+class Deaf:
+    """The ear of a worker that is not there any more."""
+
+    def assigned(self, partitions: Mapping[int, Position | None]) -> None: ...
+
+    def received(self, records: Sequence[Inbound]) -> None: ...
+
+    async def revoked(self, partitions: Sequence[int]) -> Offsets:
+        return {}
+
+    def lost(self, partitions: Sequence[int]) -> None: ...
+
+    def ends(self, ends: Mapping[int, int]) -> None: ...
+
+    def committed(self, partitions: Sequence[int]) -> None: ...
+
+    def metadata_refused(self) -> None: ...
 
 
 class World:
@@ -126,7 +160,8 @@ class World:
         self.metrics = Metrics()
         self.topic = dispatch_topic(self.channel, self.priority)
         self._producer = producer
-        self._protocol = choose_protocol(settings.kafka)
+        self.protocol = choose_protocol(settings.kafka)
+        self.in_doubt: dict[str, InDoubt] = {}
         self._running: dict[Delivery, asyncio.Task[None]] = {}
         self._reader = Consumer({**base_config(settings.kafka), "group.id": "reader", "enable.auto.commit": False})
         group = worker_group(self.channel, self.priority)
@@ -177,10 +212,11 @@ class World:
     async def produce_bytes(self, key: bytes, value: bytes, headers: Headers | None = None) -> None:
         await self._producer.send_all([Record(self.topic, key, value, headers)])
 
-    def start(self) -> Delivery:
-        """Another worker on the topic."""
+    def start(self, **changes: object) -> Delivery:
+        """Another worker on the topic; `changes` are to its delivery settings."""
+        delivery_settings = self.settings.delivery.model_copy(update=changes)
         shared = Shared(
-            settings=self.settings,
+            settings=self.settings.model_copy(update={"delivery": delivery_settings}),
             sender=self.chain,
             codec=self.codec,
             producer=self._producer,
@@ -191,8 +227,9 @@ class World:
             clock=Clock(now=now_ms, monotonic=asyncio.get_running_loop().time),
             token=lambda: secrets.token_hex(8),
             random=lambda: 0.0,
+            in_doubt=self.in_doubt,
         )
-        delivery = Delivery(shared, self.priority, self._protocol)
+        delivery = Delivery(shared, self.priority, self.protocol)
         self._running[delivery] = asyncio.ensure_future(delivery.run())
         return delivery
 
@@ -200,7 +237,16 @@ class World:
         delivery.stop()
         await self._running.pop(delivery)
 
+    async def vanish(self, delivery: Delivery) -> None:
+        """As if it were killed: it commits, writes and sends nothing more. Its group hears of it at once."""
+        run = self._running.pop(delivery)
+        delivery._source._listener = Deaf()
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        self.sender.forget_what_is_under_way()
+
     async def close(self) -> None:
+        self.sender.hanging.clear()
         for delivery in list(self._running):
             await self.stop(delivery)
         self._reader.close()
@@ -220,7 +266,7 @@ class World:
     async def until(self, reached: Callable[[], bool], patience: float = PATIENCE) -> None:
         deadline = time.monotonic() + patience
         while not reached():
-            assert time.monotonic() < deadline, f"not reached; statuses: {self.words()}"
+            assert time.monotonic() < deadline, f"not reached; statuses: {Counter(self.words())}, lag {self.lag()}"
             self._read()
             for run in self._running.values():
                 if run.done():
@@ -244,6 +290,16 @@ class World:
 
     def dead_letters(self) -> list[Message]:
         return self.records[channel_dlq(self.channel)]
+
+    def people_of(self, partition: int, count: int) -> list[str]:
+        """So many users whose records lie in that partition of the topic."""
+        names = (f"user{number}" for number in itertools.count())
+        return list(itertools.islice((n for n in names if partition_of(n.encode(), PARTITIONS) == partition), count))
+
+    def committed(self, partition: int) -> tuple[int, Memory | None]:
+        """What the group has committed, and what stands beside it."""
+        [answer] = self._group.committed([TopicPartition(self.topic, partition)], timeout=10)
+        return answer.offset, decode(answer.metadata, answer.offset)
 
     def lag(self) -> int:
         ends = self._ends(self.topic)

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from pipeline.catalogue.collapse import CollapseKey
 from pipeline.catalogue.durations import seconds
 from pipeline.catalogue.loader import parse_catalogue
-from pipeline.catalogue.model import Catalogue, ScopedCap
+from pipeline.catalogue.model import Catalogue, InDoubt, ScopedCap
 from pipeline.catalogue.schemas import compile_schema, violation
+from pipeline.errors import CatalogueError
 from pipeline.events.vocabulary import Channel
 
 
@@ -141,3 +142,17 @@ def test_a_violation_names_the_place_and_the_rule_and_hides_the_value() -> None:
     assert said is not None
     assert said.startswith("data/a~1b/1: ")
     assert "secret" not in said
+
+
+def test_a_category_says_what_becomes_of_what_is_in_doubt_or_leaves_it_to_its_stream() -> None:
+    text = """
+version: "1"
+defaults: {category: other}
+categories:
+  other: {}
+  offers: {stream: marketing, in_doubt: drop}
+"""
+    categories = parse_catalogue(text, Path("c.yaml")).categories
+    assert (categories["other"].in_doubt, categories["offers"].in_doubt) == (None, InDoubt.DROP)
+    with pytest.raises(CatalogueError, match=r"c.yaml:6: categories.offers.in_doubt: .*'resend', 'park' or 'drop'"):
+        parse_catalogue(text.replace("drop", "retry"), Path("c.yaml"))

@@ -1,9 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.catalogue.model import InDoubt
 from pipeline.delivery.entry import Closed, Final, Progress, decode_closed, decode_progress, encode
 from pipeline.delivery.retry import JITTER, RetryPolicy
-from pipeline.delivery.steps import Wait, after_send, may_repeat, next_round, settle_doubt, stop_before_send
+from pipeline.delivery.steps import Wait, after_send, doubt_policy, next_round, settle_doubt, stop_before_send
 from pipeline.events.records import Dispatch, NotificationRequested
 from pipeline.events.vocabulary import Channel, Origin, Priority, Reason, Status
 from pipeline.providers.base import Outcome, SendResult
@@ -62,16 +63,16 @@ def dispatch(
     )
 
 
-@given(progress=PROGRESS, results=RESULTS, repeat=st.booleans())
+@given(progress=PROGRESS, results=RESULTS, doubt=st.sampled_from(InDoubt))
 def test_a_notification_is_over_exactly_when_no_part_is_worth_another_try(
-    progress: Progress, results: list[tuple[str, SendResult]], repeat: bool
+    progress: Progress, results: list[tuple[str, SendResult]], doubt: InDoubt
 ) -> None:
     outcomes = [result.outcome for _, result in results]
-    step = after_send(progress, results, repeat, POLICY, NOW)
+    step = after_send(progress, results, doubt, POLICY, NOW)
     if isinstance(step, Wait):
         assert AGAIN & set(outcomes)
         assert not step.counted or progress.attempts < POLICY.max_attempts
-        assert repeat or Outcome.AMBIGUOUS not in outcomes
+        assert doubt is InDoubt.RESEND or Outcome.AMBIGUOUS not in outcomes
         assert step.seconds <= POLICY.parking_limit
         return
     if Outcome.ACCEPTED in outcomes:
@@ -81,12 +82,12 @@ def test_a_notification_is_over_exactly_when_no_part_is_worth_another_try(
     assert (step.until is not None) == (step.status is Status.DEFERRED)
 
 
-@given(progress=PROGRESS, results=RESULTS, repeat=st.booleans())
+@given(progress=PROGRESS, results=RESULTS, doubt=st.sampled_from(InDoubt))
 def test_a_lost_answer_is_never_forgotten(
-    progress: Progress, results: list[tuple[str, SendResult]], repeat: bool
+    progress: Progress, results: list[tuple[str, SendResult]], doubt: InDoubt
 ) -> None:
     doubted = progress.doubted or any(result.outcome is Outcome.AMBIGUOUS for _, result in results)
-    step = after_send(progress, results, repeat, POLICY, NOW)
+    step = after_send(progress, results, doubt, POLICY, NOW)
     assert (step.progress.doubted if isinstance(step, Wait) else step.in_doubt) == doubted
 
 
@@ -94,7 +95,7 @@ def test_a_lost_answer_is_never_forgotten(
 def test_a_part_that_was_accepted_or_refused_is_never_sent_again(
     progress: Progress, results: list[tuple[str, SendResult]]
 ) -> None:
-    step = after_send(progress, results, True, POLICY, NOW)
+    step = after_send(progress, results, InDoubt.RESEND, POLICY, NOW)
     if isinstance(step, Wait):
         settled = {*step.progress.accepted, *step.progress.refused}
         assert settled == {key for key, result in results if result.outcome not in AGAIN}
@@ -103,14 +104,14 @@ def test_a_part_that_was_accepted_or_refused_is_never_sent_again(
 @given(progress=PROGRESS, wait=st.floats(0, 60))
 def test_throttling_costs_no_try_however_often(progress: Progress, wait: float) -> None:
     result = SendResult(outcome=Outcome.THROTTLED, provider="p", retry_after=wait)
-    step = after_send(progress, [("", result)], True, POLICY, NOW)
+    step = after_send(progress, [("", result)], InDoubt.RESEND, POLICY, NOW)
     assert isinstance(step, Wait)
     assert (step.progress.attempts, step.seconds, step.counted) == (progress.attempts - 1, wait, False)
 
 
 def test_five_tries_and_then_a_dead_letter() -> None:
     result = [("", SendResult(outcome=Outcome.TRANSIENT, provider="p", error="503"))]
-    steps = [after_send(Progress(1, attempts=n), result, True, POLICY, NOW) for n in range(1, 6)]
+    steps = [after_send(Progress(1, attempts=n), result, InDoubt.RESEND, POLICY, NOW) for n in range(1, 6)]
     assert [step.seconds for step in steps if isinstance(step, Wait)] == [1, 2, 4, 8]
     final = steps[-1]
     assert isinstance(final, Final)
@@ -124,7 +125,7 @@ def test_five_tries_and_then_a_dead_letter() -> None:
 
 def test_a_wait_beyond_the_parking_limit_leaves_the_line() -> None:
     result = SendResult(outcome=Outcome.THROTTLED, provider="p", retry_after=61)
-    step = after_send(Progress(1, attempts=1), [("", result)], True, POLICY, NOW)
+    step = after_send(Progress(1, attempts=1), [("", result)], InDoubt.RESEND, POLICY, NOW)
     assert isinstance(step, Final)
     assert (step.status, step.reason, step.until, step.attempt) == (
         Status.DEFERRED,
@@ -137,7 +138,7 @@ def test_a_wait_beyond_the_parking_limit_leaves_the_line() -> None:
 def test_the_gravest_refusal_names_the_outcome() -> None:
     def outcome(*outcomes: Outcome) -> tuple[Status, Reason]:
         results = [(str(n), SendResult(outcome=o, provider="p")) for n, o in enumerate(outcomes)]
-        step = after_send(Progress(1, attempts=1), results, True, POLICY, NOW)
+        step = after_send(Progress(1, attempts=1), results, InDoubt.RESEND, POLICY, NOW)
         assert isinstance(step, Final)
         return step.status, step.reason
 
@@ -148,17 +149,40 @@ def test_the_gravest_refusal_names_the_outcome() -> None:
     assert outcome(permanent, Outcome.ACCEPTED, dead) == (Status.SENT, Reason.ACCEPTED)
 
 
-def test_in_doubt_only_marketing_waits_for_a_person() -> None:
-    assert may_repeat(dispatch(), False)
-    assert may_repeat(dispatch(Priority.CRITICAL, "marketing"), False)
-    assert may_repeat(dispatch(stream="marketing"), True)
-    assert not may_repeat(dispatch(stream="marketing"), False)
+def test_in_doubt_only_marketing_waits_for_a_person_unless_its_category_says_otherwise() -> None:
+    critical, marketing = dispatch(Priority.CRITICAL, "marketing"), dispatch(stream="marketing")
+    assert doubt_policy(dispatch(), False, None) is InDoubt.RESEND
+    assert doubt_policy(critical, False, None) is InDoubt.RESEND
+    assert doubt_policy(marketing, False, None) is InDoubt.PARK
+    assert [doubt_policy(dispatch(), False, said) for said in InDoubt] == list(InDoubt)
+    assert [doubt_policy(critical, False, said) for said in InDoubt] == list(InDoubt)
+    assert {doubt_policy(marketing, True, said) for said in (None, *InDoubt)} == {InDoubt.RESEND}
+
+
+def test_what_is_dropped_in_doubt_fails_and_says_why() -> None:
+    lost = [("", SendResult(outcome=Outcome.AMBIGUOUS, provider="p", error="reset"))]
+    for final in (
+        settle_doubt(Progress(1, attempts=1), InDoubt.DROP, POLICY, NOW),
+        after_send(Progress(1, attempts=1), lost, InDoubt.DROP, POLICY, NOW),
+    ):
+        assert isinstance(final, Final)
+        assert (final.status, final.reason, final.in_doubt) == (Status.FAILED, Reason.IN_DOUBT, True)
+
+
+def test_what_a_device_accepted_is_sent_though_another_is_in_doubt() -> None:
+    results = [
+        ("a", SendResult(outcome=Outcome.ACCEPTED, provider="p")),
+        ("b", SendResult(outcome=Outcome.AMBIGUOUS, provider="p")),
+    ]
+    final = after_send(Progress(1, attempts=1), results, InDoubt.DROP, POLICY, NOW)
+    assert isinstance(final, Final)
+    assert (final.status, final.in_doubt) == (Status.SENT, True)
 
 
 def test_a_holder_that_vanished_has_used_a_try_and_leaves_a_flag() -> None:
-    again = settle_doubt(Progress(1, attempts=1), True, POLICY, NOW)
-    parked = settle_doubt(Progress(1, attempts=1), False, POLICY, NOW)
-    exhausted = settle_doubt(Progress(1, attempts=5), True, POLICY, NOW)
+    again = settle_doubt(Progress(1, attempts=1), InDoubt.RESEND, POLICY, NOW)
+    parked = settle_doubt(Progress(1, attempts=1), InDoubt.PARK, POLICY, NOW)
+    exhausted = settle_doubt(Progress(1, attempts=5), InDoubt.RESEND, POLICY, NOW)
     assert again == Progress(1, attempts=1, doubted=True)
     assert isinstance(parked, Final)
     assert (parked.status, parked.reason, parked.in_doubt) == (Status.DEAD_LETTERED, Reason.IN_DOUBT, True)
@@ -219,7 +243,7 @@ def test_a_wait_for_a_rule_of_our_own_says_which() -> None:
     tomorrow = SendResult(
         outcome=Outcome.THROTTLED, provider="p", error="e", retry_after=40_000, waits_for=Reason.WARM_UP
     )
-    final = after_send(Progress(1, attempts=1), [("", tomorrow)], True, POLICY, NOW)
+    final = after_send(Progress(1, attempts=1), [("", tomorrow)], InDoubt.RESEND, POLICY, NOW)
     assert isinstance(final, Final)
     assert (final.status, final.reason, final.until) == (Status.DEFERRED, Reason.WARM_UP, NOW + 40_000_000)
     assert final.attempt == 0
