@@ -65,6 +65,7 @@ class Delivery:
         observed = Observed(shared.metrics, sender, priority)
         ledger = Ledger(shared.redis, health, token=shared.token(), retention=settings.retention, lease=settings.lease)
         self._ledger = ledger
+        observed.ledger_calls.set_function(lambda: len(ledger))
         self._outbox = Outbox(shared.producer, health)
         reporter = Reporter(self._outbox, shared.codec, ledger, observed, sender.channel, topic)
         policy = RetryPolicy.of(settings, shared.random)

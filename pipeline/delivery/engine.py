@@ -276,6 +276,7 @@ class Engine:
             await asyncio.sleep(self._settings.commit_interval)
             self._commit(self._partitions.values())
             self._observed.in_flight.set(self.in_flight)
+            self._observed.lanes_parked.set(self._lanes.parked)
 
     def _commit(self, partitions: Iterable[Partition]) -> None:
         """What has moved on since the last commit; and who may take in more."""

@@ -35,6 +35,11 @@ class Lanes(Generic[T]):
         """Items in all lanes, those under way included."""
         return sum(len(lane.items) for lane in self._lanes.values())
 
+    @property
+    def parked(self) -> int:
+        """Lanes that wait for a time."""
+        return sum(lane.until is not None for lane in self._lanes.values())
+
     def add(self, key: bytes, item: T) -> None:
         """Append to the user's lane."""
         lane = self._lanes.get(key)

@@ -96,6 +96,10 @@ class Ledger:
         self._accounting: list[Call] = []
         self._accounting_task: asyncio.Task[None] | None = None
 
+    def __len__(self) -> int:
+        """Moves that Redis has not answered."""
+        return len(self._moves) + len(self._accounting)
+
     async def lease(self, notifications: Sequence[EntryKeys]) -> list[Found]:
         """What each is now; those that nobody is sending are ours afterwards. One script call."""
         calls = [Call(entry) for entry in notifications]

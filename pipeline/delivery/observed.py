@@ -33,8 +33,11 @@ class Observed:
         self._suppressed = cache(lambda reason: metrics.suppressed.labels(channel, reason))
         self._deferred = cache(lambda reason: metrics.deferred.labels(channel, reason))
         self._dead_lettered = cache(lambda reason: metrics.dead_lettered.labels(channel_dlq(channel), reason))
-        self.in_flight = metrics.in_flight.labels(dispatch_topic(channel, priority))
-        self.partitions_held = metrics.partitions_held.labels(dispatch_topic(channel, priority))
+        topic = dispatch_topic(channel, priority)
+        self.in_flight = metrics.in_flight.labels(topic)
+        self.lanes_parked = metrics.lanes_parked.labels(topic)
+        self.ledger_calls = metrics.ledger_calls.labels(topic)
+        self.partitions_held = metrics.partitions_held.labels(topic)
 
     def tried(self, results: Results) -> None:
         if any(was_doubtful(result) for _, result in results):

@@ -113,6 +113,7 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
     producer = await stack.enter_async_context(
         AsyncProducer(producer_config(settings.kafka, UNHURRIED), poll_interval=POLL_INTERVAL)
     )
+    runtime.metrics.producer_buffered.set_function(lambda: len(producer))
     return Shared(
         settings=settings,
         sender=sender,

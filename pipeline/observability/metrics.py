@@ -61,6 +61,20 @@ class Metrics:
             "notifications_consumer_lag", "Records not yet finished.", ["group", "topic"], registry=r
         )
         self.in_flight = Gauge("notifications_in_flight", "Records taken and not finished.", ["topic"], registry=r)
+        self.lanes_parked = Gauge(
+            "notifications_lanes_parked",
+            "Users whose first notification waits: a backoff, a throttle, a look-up, another holder.",
+            ["topic"],
+            registry=r,
+        )
+        self.ledger_calls = Gauge(
+            "notifications_ledger_calls", "Moves of the ledger that Redis has not answered.", ["topic"], registry=r
+        )
+        self.producer_buffered = Gauge(
+            "notifications_producer_buffered",
+            "Records handed to the Kafka producer and not acknowledged; bounded, then the work waits.",
+            registry=r,
+        )
         self.waiting_for_users = Gauge(
             "notifications_waiting_for_users",
             "Events not decided because their recipient cannot be looked up now.",

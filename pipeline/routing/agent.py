@@ -18,6 +18,7 @@ from mode.types.signals import BaseSignalT
 from pipeline.config import KafkaSettings, RouterSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.names import INGEST, ROUTER_GROUP
+from pipeline.observability.metrics import Metrics
 from pipeline.routing.router import RETRY, Handed, Router
 from pipeline.routing.security import broker_credentials
 from pipeline.routing.transport import SCHEME, Chunk, ChunkTopic
@@ -47,7 +48,7 @@ class RouterApp(faust.App):
         pass
 
 
-def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router) -> faust.App:
+def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router, metrics: Metrics) -> faust.App:
     """The Faust application: one agent on the ingest topic that hands whole fetches to `router`."""
     app = RouterApp(
         ROUTER_GROUP,
@@ -76,7 +77,9 @@ def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router) -> 
         return bool(chunk.message.generation_id == app.consumer_generation_id)
 
     async def route(stream: StreamT[Any]) -> None:
-        await route_in_order(cast("faust.Stream[Chunk]", stream).noack().events(), router, is_ours)
+        await route_in_order(
+            cast("faust.Stream[Chunk]", stream).noack().events(), router, is_ours, metrics.in_flight.labels(INGEST).set
+        )
 
     async def forget(_app: object, /, *revoked: set[TP], signal: BaseSignalT[Any], **_kwargs: object) -> None:
         del signal
@@ -88,17 +91,21 @@ def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router) -> 
 
 
 async def route_in_order(
-    chunks: AsyncIterable[EventT[Any]], router: Router, is_ours: Callable[[EventT[Any]], bool] = lambda _: True
+    chunks: AsyncIterable[EventT[Any]],
+    router: Router,
+    is_ours: Callable[[EventT[Any]], bool] = lambda _: True,
+    observe: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Decide what has come while Kafka still acknowledges what was decided before.
 
     The chunks of a partition are acknowledged in their order, each once all of its records are decided and in Kafka. A
-    chunk that is not `is_ours` any more, since its partition was taken away, is left to whoever has it now.
+    chunk that is not `is_ours` any more, since its partition was taken away, is left to whoever has it now. `observe` is
+    told how many records are read and not acknowledged.
 
     Raises:
         Unavailable: Kafka refused a record for good. That chunk and all after it stay unacknowledged.
     """
-    belt = _Belt(chunks, router, is_ours)
+    belt = _Belt(chunks, router, is_ours, observe)
     tasks = [asyncio.ensure_future(step()) for step in (belt.take_in, belt.decide, belt.acknowledge)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -126,11 +133,16 @@ class _Belt:
     """
 
     def __init__(
-        self, chunks: AsyncIterable[EventT[Any]], router: Router, is_ours: Callable[[EventT[Any]], bool]
+        self,
+        chunks: AsyncIterable[EventT[Any]],
+        router: Router,
+        is_ours: Callable[[EventT[Any]], bool],
+        observe: Callable[[int], None],
     ) -> None:
         self._chunks = chunks
         self._router = router
         self._is_ours = is_ours
+        self._observe = observe
         self._arrived: asyncio.Queue[EventT[Any]] = asyncio.Queue(BUFFERED)
         self._under_way: asyncio.Queue[_Bite] = asyncio.Queue(AHEAD)
         self._ahead = 0
@@ -148,6 +160,7 @@ class _Belt:
             bite = [chunk for chunk in await self._next_bite() if self._is_ours(chunk)]
             records = [record for chunk in bite for record in cast("Chunk", chunk.value)]
             self._unacknowledged += len(records)
+            self._observe(self._unacknowledged)
             await self._has_room.wait()
             handed = await self._router.decide(records)
             self._count(len(records))
@@ -175,6 +188,7 @@ class _Belt:
             self._count(-size)
             self._open += bite
             self._open = [chunk for chunk in self._open if not self._acknowledge(chunk, waiting)]
+            self._observe(self._unacknowledged)
 
     def _count(self, records: int) -> None:
         self._ahead += records

@@ -53,6 +53,7 @@ async def serve_router(runtime: Runtime) -> None:
         book = await open_book(settings.kafka)
         producer = await stack.enter_async_context(AsyncProducer(producer_config(settings.kafka)))
         archivist = await stack.enter_async_context(AsyncProducer(producer_config(settings.kafka, UNHURRIED)))
+        metrics.producer_buffered.set_function(lambda: len(producer) + len(archivist))
         router = Router(
             settings=settings.router,
             catalogue=catalogue,
@@ -67,4 +68,4 @@ async def serve_router(runtime: Runtime) -> None:
         background.start(InvalidationListener(settings.postgres, directory, health, ttl=directory.longest_kept).run())
         background.start(sample_lag(settings.kafka, metrics, health))
         spare_the_collector()
-        await run_app(make_app(settings.kafka, settings.router, router), runtime.stopping)
+        await run_app(make_app(settings.kafka, settings.router, router, metrics), runtime.stopping)

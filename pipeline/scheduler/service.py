@@ -85,7 +85,7 @@ class Scheduler:
         book = await open_book(settings.kafka)
         codec = Codec.open(book)
         producer = await stack.enter_async_context(AsyncProducer(producer_config(settings.kafka)))
-        directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl, metrics=metrics)
+        directory = UserDirectory.of(pool, redis, settings.router, metrics)
         intake = Intake(pool, codec, catalogue, producer, waits, health, metrics, now_ms)
         source = KafkaSource(
             settings.kafka, DEFERRED, SCHEDULER_GROUP, intake, health,

@@ -34,11 +34,17 @@ class Coalescer(Generic[K, R]):
         self._timer: asyncio.Handle | None = None
         self._next_start = 0.0
         self._running: set[asyncio.Task[None]] = set()
+        self._unanswered = 0
+
+    def __len__(self) -> int:
+        """Calls that have no result yet."""
+        return self._unanswered
 
     async def call(self, item: K) -> R:
         """The result for `item`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
+        self._unanswered += 1
         self._waiting.append((item, future))
         if len(self._waiting) >= self._limit:
             self._start()
@@ -59,6 +65,12 @@ class Coalescer(Generic[K, R]):
         task.add_done_callback(self._running.discard)
 
     async def _run(self, calls: list[tuple[K, asyncio.Future[R]]]) -> None:
+        try:
+            await self._answer(calls)
+        finally:
+            self._unanswered -= len(calls)
+
+    async def _answer(self, calls: list[tuple[K, asyncio.Future[R]]]) -> None:
         try:
             results = await self._flush([item for item, _ in calls])
             answers = list(zip(calls, results, strict=True))

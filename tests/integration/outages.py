@@ -1,8 +1,8 @@
 """Ways in which a server can be away, each undone afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 
 import psutil
@@ -19,27 +19,47 @@ class Outage(StrEnum):
     HANGING = "hanging"
 
 
-@asynccontextmanager
-async def away(server: Restartable | None, how: Outage) -> AsyncIterator[None]:
+@contextmanager
+def gone(server: Restartable | None, how: Outage) -> Iterator[None]:
     """The server is away within the block."""
     if not isinstance(server, Server):
         pytest.skip("this server is not ours to stop")
-    match how:
-        case Outage.STOPPED:
-            await asyncio.to_thread(server.stop)
-        case Outage.KILLED:
-            await asyncio.to_thread(server.kill)
-        case Outage.HANGING:
-            for process in _processes(server):
-                process.suspend()
+    _take_away(server, how)
     try:
         yield
     finally:
-        if how is Outage.HANGING:
+        _bring_back(server, how)
+
+
+@asynccontextmanager
+async def away(server: Restartable | None, how: Outage) -> AsyncIterator[None]:
+    """`gone`, without holding up the event loop."""
+    if not isinstance(server, Server):
+        pytest.skip("this server is not ours to stop")
+    await asyncio.to_thread(_take_away, server, how)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(_bring_back, server, how)
+
+
+def _take_away(server: Server, how: Outage) -> None:
+    match how:
+        case Outage.STOPPED:
+            server.stop()
+        case Outage.KILLED:
+            server.kill()
+        case Outage.HANGING:
             for process in _processes(server):
-                process.resume()
-        else:
-            await asyncio.to_thread(server.start)
+                process.suspend()
+
+
+def _bring_back(server: Server, how: Outage) -> None:
+    if how is Outage.HANGING:
+        for process in _processes(server):
+            process.resume()
+    else:
+        server.start()
 
 
 def _processes(server: Server) -> list[psutil.Process]:

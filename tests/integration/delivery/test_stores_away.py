@@ -111,6 +111,8 @@ async def test_users_who_cannot_be_looked_up_fill_the_engine_to_its_limit_and_no
     await asyncio.sleep(2)
     assert worker.in_flight <= limit
     assert world.sender.sent == []
+    parked = world.metrics.lanes_parked.labels(world.topic)._value.get()
+    assert limit / 2 < parked <= limit
     world.people.away = False
     outcomes = await world.outcomes(1000)
     assert {s.status for s in outcomes.values()} == {Status.SENT}
