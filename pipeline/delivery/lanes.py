@@ -35,6 +35,10 @@ class Lanes(Generic[T]):
         """Items in all lanes, those under way included."""
         return sum(len(lane.items) for lane in self._lanes.values())
 
+    def ready(self) -> int:
+        """Lanes that can be taken from, at most."""
+        return len(self._ready)
+
     def add(self, key: bytes, item: T) -> None:
         """Append to the user's lane."""
         lane = self._lanes.get(key)
