@@ -13,6 +13,7 @@ from pipeline.config import Settings
 from pipeline.delivery.courier import Courier
 from pipeline.delivery.engine import Engine
 from pipeline.delivery.epoch import Epoch
+from pipeline.delivery.fairness import Fairness
 from pipeline.delivery.intake import Intake
 from pipeline.delivery.keeper import Keeper
 from pipeline.delivery.ledger import Ledger
@@ -54,6 +55,7 @@ class Shared:
     token: Callable[[], str]
     random: Callable[[], float]
     in_doubt: Mapping[str, InDoubt] = field(default_factory=dict)
+    fairness: Fairness = field(default_factory=Fairness)
 
 
 class Delivery:
@@ -87,7 +89,8 @@ class Delivery:
         tail = StatusTail(shared.settings.kafka, shared.codec, sender.channel, priority)
         intake = Intake(shared.codec, shared.directory, ledger, epoch, tail, reporter, clock, health)
         strangers = Strangers(shared.directory, courier.step)
-        self._engine = Engine(intake, strangers.step, Keeper(epoch, ledger), settings, clock, observed)
+        keeper = Keeper(epoch, ledger)
+        self._engine = Engine(intake, strangers.step, keeper, settings, clock, observed, shared.fairness, priority)
         gate.subscribe(self._engine.wake)
         self._source = KafkaSource(
             shared.settings.kafka,

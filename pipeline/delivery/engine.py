@@ -10,6 +10,7 @@ from typing import Protocol
 from pipeline.config import DeliverySettings
 from pipeline.delivery.commits import NOTHING_BEGUN, Commits
 from pipeline.delivery.crowds import Crowds
+from pipeline.delivery.fairness import Fairness
 from pipeline.delivery.intake import Intake
 from pipeline.delivery.keeper import Keeper
 from pipeline.delivery.lanes import Lanes
@@ -17,6 +18,7 @@ from pipeline.delivery.observed import Observed
 from pipeline.delivery.offset_map import decode
 from pipeline.delivery.ports import Clock
 from pipeline.delivery.work import Partition, Work
+from pipeline.events.vocabulary import Priority
 from pipeline.kafka.inbound import Inbound, Offsets, Position
 
 logger = logging.getLogger(__name__)
@@ -48,7 +50,15 @@ class Engine:
     """
 
     def __init__(
-        self, intake: Intake, step: Step, keeper: Keeper, settings: DeliverySettings, clock: Clock, observed: Observed
+        self,
+        intake: Intake,
+        step: Step,
+        keeper: Keeper,
+        settings: DeliverySettings,
+        clock: Clock,
+        observed: Observed,
+        fairness: Fairness,
+        priority: Priority,
     ) -> None:
         self._intake = intake
         self._keeper = keeper
@@ -57,6 +67,8 @@ class Engine:
         self._settings = settings
         self._clock = clock
         self._observed = observed
+        self._fairness = fairness
+        self._share = fairness.join(priority, settings.concurrency, settings.fetch_max_records, self._put_to_work)
         self._partitions: dict[int, Partition] = {}
         self._leaving: set[Partition] = set()
         self._held: frozenset[int] = frozenset()
@@ -99,6 +111,7 @@ class Engine:
                 with suppress(Exception):
                     await reading
             await _end(list(self._workers))
+            self._fairness.leave(self._share)
             if self._alarm:
                 self._alarm.cancel()
 
@@ -115,6 +128,7 @@ class Engine:
             self._partitions[number] = Partition(number, memory)
 
     def received(self, records: Sequence[Inbound]) -> None:
+        self._share.works()
         for record in records:
             partition = self._partitions.get(record.partition)
             if partition is None or not partition.tracker.started(record.offset):
@@ -216,7 +230,7 @@ class Engine:
         """One batch after the other, so that each user's records stay in order."""
         while True:
             batch = [await self._arrivals.get()]
-            while not self._arrivals.empty() and len(batch) < self._settings.fetch_max_records:
+            while not self._arrivals.empty() and len(batch) < self._share.batch():
                 batch.append(self._arrivals.get_nowait())
             for work in await self._intake.read(batch, self._over):
                 partition = work.partition
@@ -227,13 +241,14 @@ class Engine:
                     partition.works[work.record.offset] = work
                     self._lanes.add(work.lane, work)
             self._put_to_work()
+            await self._share.breathe(self._lanes.ready)
 
     def _over(self, partition: Partition, record: Inbound) -> None:
         partition.arrived()
         self.finished(partition, record)
 
     def _put_to_work(self) -> None:
-        while len(self._workers) < self._settings.concurrency and (work := self._lanes.take()) is not None:
+        while len(self._workers) < self._share.limit() and (work := self._lanes.take()) is not None:
             worker = asyncio.get_running_loop().create_task(self._work_off(work))
             self._workers.add(worker)
             worker.add_done_callback(self._worked_off)
@@ -249,7 +264,7 @@ class Engine:
             else:
                 self._lanes.park(work.lane, self._clock.monotonic() + seconds)
                 self._ring_later()
-            work = self._lanes.take()
+            work = self._lanes.take() if len(self._workers) <= self._share.limit() else None
 
     def _worked_off(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)

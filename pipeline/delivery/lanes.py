@@ -40,6 +40,10 @@ class Lanes(Generic[T]):
         """Lanes that wait for a time."""
         return sum(lane.until is not None for lane in self._lanes.values())
 
+    def ready(self) -> int:
+        """Lanes that can be taken from, at most."""
+        return len(self._ready)
+
     def add(self, key: bytes, item: T) -> None:
         """Append to the user's lane."""
         lane = self._lanes.get(key)
