@@ -149,7 +149,9 @@ def _encode_part(subtype: str, text: str) -> bytes:
     """As it is where it is plain ASCII in short lines, which costs next to nothing; else quoted-printable; base64
     where most characters are not ASCII, since it is shorter then, and as readable.
     """
-    content = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode()
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    content = text.replace("\n", "\r\n").encode()
     if _travels_as_it_is(content):
         return _PART.format(subtype, "7bit").encode() + content
     if 3 * (len(content) - len(text)) > len(content):

@@ -15,6 +15,9 @@ from pipeline.providers.mail import MailMessage
 MAX_REPLY = 64 * 1024
 """Bytes of replies that are not read yet; a relay that sends more is none."""
 
+MAX_LINES = 100
+"""Lines of one reply."""
+
 _UNSAFE = re.compile(rb"[\x00-\x20\x7f<>]")
 _INTERMEDIATE, _OK = 3, 2
 _CLOSING = 421
@@ -75,7 +78,10 @@ class Session(asyncio.Protocol):
         self.content_sent = False
         await self._envelope(mail)
         self.content_sent = True
-        reply = (await self._ask([mail.content.replace(b"\r\n.", b"\r\n..") + b".\r\n"]))[0]
+        content = mail.content
+        if b"\r\n." in content:
+            content = content.replace(b"\r\n.", b"\r\n..")
+        reply = (await self._ask([content, b".\r\n"], expected=1))[0]
         if not reply.accepted:
             raise Refusal(reply)
         return reply
@@ -130,12 +136,15 @@ class Session(asyncio.Protocol):
             await self._ask([b".\r\n"])
         raise Refusal(refused)
 
-    async def _ask(self, commands: list[bytes]) -> list[Reply]:
-        """Send all commands at once; their replies in order. Fewer if the relay says 421 and closes."""
+    async def _ask(self, commands: list[bytes], expected: int | None = None) -> list[Reply]:
+        """Send all commands at once; their replies in order, `expected` where that is not one for each.
+
+        Where the relay says 421 and closes, that stands for all that are missing.
+        """
         if not self.usable:
             raise Gone
         self._replies = []
-        self._expected = len(commands)
+        self._expected = expected or len(commands)
         self._answered = self._loop.create_future()
         self._transport.write(b"".join(commands))
         try:
@@ -155,13 +164,17 @@ class Session(asyncio.Protocol):
             self.close()
 
     def _read_line(self, line: bytes) -> bool:
-        code, more, text = line[:3], line[3:4], line[4:].rstrip(b"\r").decode("utf-8", "replace")
-        if not (code.isdigit() and len(code) == 3) or self._answered is None or len(self._lines) > 100:
+        code = line[:3]
+        if not (code.isdigit() and len(code) == 3) or self._answered is None or len(self._lines) > MAX_LINES:
             return False
-        self._lines.append(text)
-        if more != b"-":
-            self._complete(Reply(int(code), "\n".join(self._lines)))
+        text = line[4:].rstrip(b"\r").decode("utf-8", "replace")
+        if line[3:4] == b"-":
+            self._lines.append(text)
+        elif self._lines:
+            self._complete(Reply(int(code), "\n".join([*self._lines, text])))
             self._lines = []
+        else:
+            self._complete(Reply(int(code), text))
         return True
 
     def _complete(self, reply: Reply) -> None:

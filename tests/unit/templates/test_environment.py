@@ -44,3 +44,13 @@ def test_markup_in_a_field_is_escaped_in_mail_only() -> None:
     data = {"author": "<b>Bob</b>"}
     assert html_environment(ROOT).from_string("{{ data.author }}").render(data=data) == "&lt;b&gt;Bob&lt;/b&gt;"
     assert text_environment(ROOT).from_string("{{ data.author }}").render(data=data) == "<b>Bob</b>"
+
+
+def test_get_is_that_of_a_dict_alone_and_works_in_loops_and_macros() -> None:
+    source = (
+        "{% macro m(x) %}{{ x.get('a', 0) }}{% endmacro %}"
+        "{{ data.get('a') }}{% for x in data.get('all') %}{{ x.get('a') }}{{ m(x) }}{% endfor %}"
+    )
+    assert text_environment(ROOT).from_string(source).render(data={"a": 1, "all": [{"a": 2}, {"a": 3}]}) == "12233"
+    with pytest.raises((SecurityError, UndefinedError)):
+        text_environment(ROOT).from_string("{{ data.setdefault('a', 1) }}").render(data={})
