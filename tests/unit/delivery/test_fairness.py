@@ -49,7 +49,7 @@ async def test_less_urgent_engines_make_room_at_once_and_for_as_long_as_there_is
     assert low.allowance is not None, "it was at work a moment ago"
     grown.clear()
     async with asyncio.timeout(5):
-        while low.limit() < FULL:
+        while low.limit() < FULL:  # noqa: ASYNC110  # looks at what time does
             await asyncio.sleep(0.05)
     assert grown, "and it is told"
     for share in (critical, low):
