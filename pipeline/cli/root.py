@@ -17,6 +17,7 @@ from pipeline.cli import (
     schemas,
     services,
     status,
+    store,
     templates,
     topics,
     users,
@@ -48,6 +49,7 @@ app.add_typer(templates.app, name="templates")
 app.add_typer(users.app, name="users")
 app.add_typer(devices.app, name="devices")
 app.add_typer(status.app, name="status")
+app.add_typer(store.app, name="store")
 app.add_typer(docs.app, name="docs")
 
 

@@ -10,6 +10,7 @@ INGEST_DLQ = "notifications.ingest.dlq"
 
 ROUTER_GROUP = "notification-router"
 SCHEDULER_GROUP = "notification-scheduler"
+STORE_GROUP = "notification-store"
 
 IN_APP_CHANNEL = "notifications:in_app"
 """The Redis pub/sub channel that carries in-app notifications to connected clients."""
