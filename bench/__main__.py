@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import isolation, latency, router, smtp, worker
+from bench import isolation, latency, router, smtp, store, worker
 from bench.figures import Figure, keep, show
 
 SUITES: dict[str, Callable[[], list[Figure]]] = {
@@ -12,6 +12,7 @@ SUITES: dict[str, Callable[[], list[Figure]]] = {
     "smtp": smtp.run,
     "e2e": latency.run,
     "isolation": isolation.run,
+    "store": store.run,
 }
 
 
