@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import apns, gateway, isolation, latency, router, smtp, worker
+from bench import apns, gateway, isolation, latency, router, smtp, store, worker
 from bench.figures import Figure, keep, show
 
 SUITES: dict[str, Callable[[], list[Figure]]] = {
@@ -14,6 +14,7 @@ SUITES: dict[str, Callable[[], list[Figure]]] = {
     "e2e": latency.run,
     "isolation": isolation.run,
     "gateway": gateway.run,
+    "store": store.run,
 }
 
 

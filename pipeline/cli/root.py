@@ -20,6 +20,7 @@ from pipeline.cli import (
     schemas,
     services,
     status,
+    store,
     templates,
     topics,
     users,
@@ -55,6 +56,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(status.app, name="status")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(audit.app, name="audit")
+app.add_typer(store.app, name="store")
 app.add_typer(docs.app, name="docs")
 
 

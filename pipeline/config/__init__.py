@@ -52,6 +52,7 @@ from pipeline.config.sections import (
     RedisSettings,
     RouterSettings,
 )
+from pipeline.config.store import ArchiveSettings, StoreSettings
 from pipeline.config.warm_up import WarmUpSettings
 from pipeline.errors import ConfigurationError
 
@@ -59,6 +60,7 @@ PREFIX = "PIPELINE_"
 __all__ = [
     "AccountSettings",
     "ApnsSettings",
+    "ArchiveSettings",
     "BreakerSettings",
     "CatalogueSettings",
     "DeliverySettings",
@@ -83,6 +85,7 @@ __all__ = [
     "Settings",
     "SmsSettings",
     "SmtpSettings",
+    "StoreSettings",
     "TwilioSettings",
     "WarmUpSettings",
     "WebPushSettings",
@@ -102,6 +105,7 @@ class Settings(BaseSettings):
     router: RouterSettings = RouterSettings()
     delivery: DeliverySettings = DeliverySettings()
     scheduler: SchedulerSettings = SchedulerSettings()
+    store: StoreSettings = StoreSettings()
     providers: ProviderSettings = ProviderSettings()
     push: PushSettings = PushSettings()
     email: EmailSettings = EmailSettings()

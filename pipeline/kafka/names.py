@@ -12,6 +12,7 @@ DLQ_HANDLED = "notifications.dlq-handled"
 
 ROUTER_GROUP = "notification-router"
 SCHEDULER_GROUP = "notification-scheduler"
+STORE_GROUP = "notification-store"
 
 IN_APP_CHANNEL = "notifications:in_app"
 """The Redis pub/sub channel that carries in-app notifications to connected clients."""

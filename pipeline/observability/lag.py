@@ -26,6 +26,7 @@ from pipeline.kafka.names import (
     INGEST,
     ROUTER_GROUP,
     SCHEDULER_GROUP,
+    STORE_GROUP,
     dispatch_topic,
     worker_group,
 )
@@ -44,6 +45,9 @@ GROUPS: dict[str, str] = {
 """Every consumer group whose lag means notifications that nobody has finished, and the topic it reads."""
 
 _NOTHING_HANDLED: tuple[tuple[int, ...], dict[str, str]] = ((), {})
+OBSERVERS: dict[str, str] = {STORE_GROUP: DELIVERY_STATUS}
+"""Groups of ours that only look on: their lag holds up no notification."""
+
 _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _TIMEOUT = 3.0
@@ -139,7 +143,7 @@ class OffsetReader:
         return self._persistently(lambda: self._depth_of(topic))
 
     def _progress_of(self, group: str) -> Progress:
-        topic = GROUPS[group]
+        topic = (GROUPS | OBSERVERS)[group]
         partitions = self._reach.partitions(self._admin, topic)
         committed = self._committed(group, partitions)
         lows, ends = self._bounds(partitions, _EARLIEST), self._bounds(partitions, _LATEST)

@@ -153,6 +153,29 @@ class Metrics:
         self.gateway_in_flight = Gauge(
             "notifications_gateway_in_flight", "Requests under way at the gateway.", registry=r
         )
+        self.store_records = Counter(
+            "notifications_store_records_total",
+            "Status records taken over: stored, repeated (known already), rejected (kept apart).",
+            ["result"],
+            registry=r,
+        )
+        self.store_partitions_ahead = Gauge(
+            "notifications_store_partitions_ahead", "Days ahead for which the store has partitions.", registry=r
+        )
+        self.store_rows_apart = Gauge(
+            "notifications_store_rows_apart",
+            "Rows that no daily partition covers: their time is far in the future, or their day is archived.",
+            ["dataset"],
+            registry=r,
+        )
+        self.store_archived_rows = Counter(
+            "notifications_store_archived_rows_total", "Rows archived, verified and dropped.", ["dataset"], registry=r
+        )
+        self.store_archive_overdue = Gauge(
+            "notifications_store_archive_overdue_days",
+            "Days by which the oldest partition is past the age of archiving.",
+            registry=r,
+        )
         self.dependency_up = Gauge(
             "notifications_dependency_up",
             "Whether Kafka, Redis, PostgreSQL answer.",

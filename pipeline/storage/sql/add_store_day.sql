@@ -1,0 +1,1 @@
+SELECT store_add_day($1, $2);

@@ -1,0 +1,1 @@
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_statuses (LIKE status_events) ON COMMIT DELETE ROWS;

@@ -1,0 +1,1 @@
+SELECT count(*) FROM status_events_other;

@@ -1,0 +1,219 @@
+"""From status records to rows: one for each record, one for where each notification stands, and counts. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import NamedTuple
+from uuid import UUID
+
+from pipeline.errors import MalformedRecord
+from pipeline.events.records import DeliveryStatus
+from pipeline.events.vocabulary import TERMINAL, Status
+
+HOUR = 3_600_000
+
+
+class EventRow(NamedTuple):
+    """A row of ``status_events``; the columns' order is that of the fields."""
+
+    occurred_at: datetime
+    created_at: datetime
+    notification_id: UUID
+    event_id: str
+    idempotency_key: str
+    recipient_id: str
+    event_type: str
+    category: str
+    source: str
+    channel: str
+    priority: str
+    status: str
+    reason: str
+    rule: str
+    policy_version: str
+    provider: str
+    provider_message_id: str
+    attempt: int
+    in_doubt: bool
+    trace_id: str
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for records that say the same thing again."""
+        return (self.event_id, self.notification_id, self.occurred_at, self.status, self.attempt)
+
+
+class Counted(NamedTuple):
+    """What is counted together: a row of ``status_counts`` without its count. `hour` in ms, `shard` a partition."""
+
+    hour: int
+    channel: str
+    category: str
+    provider: str
+    status: str
+    reason: str
+    shard: int
+
+
+class HistoryRow(NamedTuple):
+    """A row of ``history``; the columns' order is that of the fields."""
+
+    created_at: datetime
+    notification_id: UUID
+    recipient_id: str
+    event_id: str
+    event_type: str
+    category: str
+    source: str
+    channel: str
+    priority: str
+    status: str
+    reason: str
+    provider: str
+    attempt: int
+    in_doubt: bool
+    stage: int
+    changed_at: datetime
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    opened_at: datetime | None
+    clicked_at: datetime | None
+    read_at: datetime | None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return (self.recipient_id, self.created_at, self.notification_id)
+
+
+STAGE: dict[Status, int] = {
+    **dict.fromkeys(Status, 0),
+    **dict.fromkeys(TERMINAL, 1),
+    Status.DELIVERED: 2,
+    Status.BOUNCED: 3,
+    Status.OPENED: 4,
+    Status.CLICKED: 5,
+    Status.READ: 6,
+    Status.UNSUBSCRIBED: 7,
+    Status.COMPLAINED: 8,
+}
+"""How far along the way a status is. A receipt that overtakes ``sent`` is not taken back by it; within a stage the
+later record counts."""
+
+_rank = itemgetter(
+    *(HistoryRow._fields.index(f) for f in ("stage", "changed_at", "attempt", "status", "reason", "provider"))
+)
+"""Compared by ``merge_history.sql`` in the same order."""
+
+
+def event_row(status: DeliveryStatus) -> EventRow:
+    """The record as a row.
+
+    Raises:
+        MalformedRecord: it has what PostgreSQL cannot hold: an id that is no UUID, a NUL character, a time out of range.
+    """
+    try:
+        return EventRow(
+            datetime.fromtimestamp(status.occurred_at / 1000, UTC),
+            datetime.fromtimestamp(status.created_at / 1000, UTC),
+            UUID(status.notification_id),
+            status.event_id,
+            status.idempotency_key,
+            status.recipient_id,
+            status.event_type,
+            status.category,
+            status.source,
+            status.channel or "",
+            status.priority,
+            status.status,
+            status.reason,
+            status.rule,
+            status.policy_version,
+            status.provider,
+            status.provider_message_id,
+            status.attempt,
+            status.in_doubt,
+            status.trace_id,
+        )
+    except ValueError as error:  # also from a UUID, and from a time beyond the year 9999
+        raise MalformedRecord(f"cannot be stored: {error}") from None
+    except OverflowError as error:
+        raise MalformedRecord(f"cannot be stored: a time is out of range: {error}") from None
+
+
+def refuse_nul(row: EventRow) -> None:
+    """Apart from `event_row`, because it is needed so rarely.
+
+    Raises:
+        MalformedRecord: a text has a NUL character, which PostgreSQL has no place for.
+    """
+    for name, value in zip(row._fields, row, strict=True):
+        if isinstance(value, str) and "\0" in value:
+            raise MalformedRecord(f"cannot be stored: {name} has a NUL character")
+
+
+def history_row(row: EventRow) -> HistoryRow:
+    """Where the notification stands if this is all that is known."""
+    at, status = row.occurred_at, row.status
+    return HistoryRow(
+        row.created_at,
+        row.notification_id,
+        row.recipient_id,
+        row.event_id,
+        row.event_type,
+        row.category,
+        row.source,
+        row.channel,
+        row.priority,
+        status,
+        row.reason,
+        row.provider,
+        row.attempt,
+        row.in_doubt,
+        STAGE[Status(status)],
+        at,
+        at if status == Status.SENT else None,
+        at if status == Status.DELIVERED else None,
+        at if status == Status.OPENED else None,
+        at if status == Status.CLICKED else None,
+        at if status == Status.READ else None,
+    )
+
+
+def fold(one: HistoryRow, other: HistoryRow) -> HistoryRow:
+    """Both together; the order, and saying it again, make no difference."""
+    ahead = max(one, other, key=_rank)
+    return ahead._replace(
+        in_doubt=one.in_doubt or other.in_doubt,
+        sent_at=_earlier(one.sent_at, other.sent_at),
+        delivered_at=_earlier(one.delivered_at, other.delivered_at),
+        opened_at=_earlier(one.opened_at, other.opened_at),
+        clicked_at=_earlier(one.clicked_at, other.clicked_at),
+        read_at=_earlier(one.read_at, other.read_at),
+    )
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((at for at in (one, other) if at is not None), default=None)
+
+
+def history_rows(rows: Iterable[EventRow]) -> list[HistoryRow]:
+    """One row for each notification, in the order of their keys (whoever locks them does it in one order)."""
+    found: dict[tuple[object, ...], HistoryRow] = {}
+    for row in rows:
+        made = history_row(row)
+        known = found.get(made.key)
+        found[made.key] = made if known is None else fold(known, made)
+    return [found[key] for key in sorted(found)]
+
+
+def count(rows: Sequence[tuple[EventRow, int]]) -> Counter[Counted]:
+    """How often each thing happened; rows come with their Kafka partition."""
+    return Counter(
+        Counted(_hour(row.occurred_at), row.channel, row.category, row.provider, row.status, row.reason, shard)
+        for row, shard in rows
+    )
+
+
+def _hour(at: datetime) -> int:
+    return int(at.timestamp()) // 3600 * HOUR
