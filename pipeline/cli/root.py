@@ -19,6 +19,7 @@ from pipeline.cli import (
     schemas,
     services,
     status,
+    suppressions,
     templates,
     topics,
     users,
@@ -49,6 +50,7 @@ app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(templates.app, name="templates")
 app.add_typer(users.app, name="users")
 app.add_typer(devices.app, name="devices")
+app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(status.app, name="status")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(audit.app, name="audit")

@@ -73,7 +73,7 @@ class Delivery:
             self._finished,
             room=settings.max_in_flight // 2,
         )
-        strangers = Strangers(shared.directory, courier.step)
+        strangers = Strangers(shared.directory, courier.step, clock)
         self._engine = Engine(intake, strangers.step, settings, clock, observed)
         gate.subscribe(self._engine.wake)
         self._source = KafkaSource(
