@@ -21,6 +21,7 @@ from pipeline.cli import (
     services,
     status,
     store,
+    suppressions,
     templates,
     topics,
     users,
@@ -53,6 +54,7 @@ app.add_typer(templates.app, name="templates")
 app.add_typer(users.app, name="users")
 app.add_typer(devices.app, name="devices")
 app.add_typer(keys.app, name="keys")
+app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(status.app, name="status")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(audit.app, name="audit")

@@ -88,7 +88,7 @@ class Delivery:
         epoch = Epoch(shared.redis, shared.token)
         tail = StatusTail(shared.settings.kafka, shared.codec, sender.channel, priority)
         intake = Intake(shared.codec, shared.directory, ledger, epoch, tail, reporter, clock, health)
-        strangers = Strangers(shared.directory, courier.step)
+        strangers = Strangers(shared.directory, courier.step, clock)
         keeper = Keeper(epoch, ledger)
         self._engine = Engine(intake, strangers.step, keeper, settings, clock, observed, shared.fairness, priority)
         gate.subscribe(self._engine.wake)

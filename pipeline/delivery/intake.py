@@ -77,11 +77,20 @@ class Intake:
     async def _look_up(self, read: Sequence[tuple[Partition, Inbound, Dispatch]]) -> list[Work]:
         keys = [entry_keys(d.event.recipient_id, d.notification_id, d.event.idempotency_key) for _, _, d in read]
         ids = {dispatch.event.recipient_id for _, _, dispatch in read}
+        asked_at = self._clock.monotonic()
         users, found = await asyncio.gather(
             self._patiently(lambda: self._directory.find(ids)), self._ledger.lease(keys)
         )
         return [
-            Work(record, partition, dispatch, entry, recipient(users, dispatch.event.recipient_id, record), state)
+            Work(
+                record,
+                partition,
+                dispatch,
+                entry,
+                recipient(users, dispatch.event.recipient_id, record),
+                state,
+                asked_at,
+            )
             for (partition, record, dispatch), entry, state in zip(read, keys, found, strict=True)
         ]
 

@@ -1,8 +1,8 @@
-"""Works whose user could not be looked up: they wait in their lane, and the lanes of others go on."""
+"""Who the user is when their turn comes: works whose user cannot be looked up wait in their lane, the lanes of others go on."""
 
 from collections.abc import Awaitable, Callable
 
-from pipeline.delivery.ports import Directory
+from pipeline.delivery.ports import Clock, Directory
 from pipeline.delivery.work import Work
 from pipeline.kafka.inbound import Inbound
 from pipeline.kafka.names import Header
@@ -14,6 +14,10 @@ from pipeline.users.snapshot import UserSnapshot
 
 LOOK_AGAIN = 0.5
 """Seconds until a work's user is looked up again."""
+
+FRESH = 0.1
+"""Seconds for which what was found of a user counts when the turn of a work comes: who stood in line for longer may have
+been suppressed, or erased, meanwhile."""
 
 SEND = b"send"
 
@@ -31,20 +35,25 @@ def recipient(found: Found, user_id: str, record: Inbound) -> UserSnapshot | Non
 class Strangers:
     """The step before the first: find out who the user is. Nothing is sent to somebody of whom nothing is known."""
 
-    def __init__(self, directory: Directory, step: Step) -> None:
+    def __init__(self, directory: Directory, step: Step, clock: Clock) -> None:
         self._directory = directory
         self._step = step
+        self._clock = clock
         self._looks: Coalescer[Work, UserSnapshot | None] = Coalescer(self._look)
 
     async def step(self, work: Work) -> float | None:
         """`step`, once the user is known; until then the seconds after which to look again."""
-        if work.recipient is None:
+        if work.recipient is None or self._clock.monotonic() - work.looked_up_at > FRESH:
+            asked_at = self._clock.monotonic()
             try:
-                work.recipient = await self._looks.call(work)
+                found = await self._looks.call(work)
             except REDIS_AWAY:
                 return LOOK_AGAIN
-            if work.recipient is None:
+            if found is None or found != work.recipient:
+                work.recipient, work.parts = found, None
+            if found is None:
                 return LOOK_AGAIN
+            work.looked_up_at = asked_at
         return await self._step(work)
 
     async def _look(self, works: list[Work]) -> list[UserSnapshot | None]:

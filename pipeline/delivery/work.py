@@ -89,7 +89,7 @@ class Work:
     `recipient` None: the user could not be looked up yet.
 
     `held_since`: since when (ms) a circuit keeps it waiting, None while none does; `reserved`: its places in the
-    queues of rate limits. `progress` is what we know where Redis knows nothing (any more): a dead letter remembers
+    queues of rate limits; `looked_up_at`: when (monotonic, s) the recipient was. `progress` is what we know where Redis knows nothing (any more): a dead letter remembers
     that it is in doubt. `entry` is what we have written, or are about to write, into the ledger: state and body; empty:
     it is as we found it, or another's. `suspect`: where the ledger knows of no try, there may have been one all the same.
     """
@@ -102,6 +102,7 @@ class Work:
         "held_since",
         "keys",
         "lane",
+        "looked_up_at",
         "partition",
         "parts",
         "progress",
@@ -120,12 +121,14 @@ class Work:
         keys: EntryKeys,
         recipient: UserSnapshot | None,
         found: Found,
+        looked_up_at: float,
     ) -> None:
         self.record = record
         self.partition = partition
         self.dispatch = dispatch
         self.keys = keys
         self.recipient = recipient
+        self.looked_up_at = looked_up_at
         self.found: Found | None = found
         self.lane = dispatch.event.recipient_id.encode()
         self.rank = rank_of(record, dispatch)

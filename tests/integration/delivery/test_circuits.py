@@ -158,9 +158,9 @@ async def test_an_accounts_rate_is_kept_by_all_workers_together_and_costs_no_try
     outcomes = await world.outcomes(200)
     asked = accounts.first.asked
     assert {(s.status, s.attempt) for s in outcomes.values()} == {(Status.SENT, 1)}
-    for begin in range(len(asked) - 60):
-        within = sum(asked[begin] <= moment < asked[begin] + 1 for moment in asked)
-        assert within <= 50 + 5 + 10, "so many in any second (and some room for a slow machine)"
+    assert asked[-1] - asked[0] > (200 - 5) / 50 - 0.2
+    busiest = max(sum(begin <= moment < begin + 1 for moment in asked) for begin in asked)
+    assert busiest <= 2 * 50, "a slow machine uses places late, but never many more"
 
 
 async def test_a_country_at_its_limit_delays_no_other_country(accounts: Accounts) -> None:

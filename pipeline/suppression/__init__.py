@@ -1,0 +1,1 @@
+"""The suppression list as files."""
