@@ -240,9 +240,9 @@ async def test_a_broker_that_takes_less_than_the_setting_says_still_gets_every_c
     world: "World", caplog: pytest.LogCaptureFixture
 ) -> None:
     """The broker takes 4,096 characters; this map asks for more."""
-    many = 4000
+    many = 3400
     world.sender.hanging |= {f"k{n}" for n in range(0, many, 2)}
-    world.start(offset_metadata_max=1_000_000, max_in_flight=many, concurrency=many)
+    world.start(offset_metadata_max=1_000_000, max_in_flight=many, concurrency=many // 2 + 100)
     people = world.people_of(0, many)
     await world.produce(*(world.dispatch(f"k{n}", user) for n, user in enumerate(people)))
     await world.until(lambda: len(world.words()) == many // 2)
