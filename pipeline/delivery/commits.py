@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pipeline.config import DeliverySettings
 from pipeline.delivery.offset_map import Memory, encode
 from pipeline.delivery.work import Partition
 from pipeline.kafka.inbound import Position
@@ -30,12 +31,20 @@ class Stamp(NamedTuple):
 
 
 class Commits:
-    """Makes the commits of one engine. `limit`: characters of metadata; `in_hand`: records in hand at most."""
+    """Makes the commits of one engine.
 
-    def __init__(self, limit: int, in_hand: int, now: Callable[[], int]) -> None:
+    `limit`: characters of metadata; `in_hand`: records in line at most, `share`: those of one user.
+    """
+
+    def __init__(self, limit: int, in_hand: int, share: int, now: Callable[[], int]) -> None:
         self._limit = limit
         self._in_hand = in_hand
+        self._share = share
         self._now = now
+
+    @classmethod
+    def of(cls, settings: DeliverySettings, now: Callable[[], int]) -> "Commits":
+        return cls(settings.offset_metadata_max, settings.max_in_flight, settings.user_share, now)
 
     def due(self, partition: Partition, epoch: str) -> Position | None:
         """What to commit now; None if there is no news. `epoch`: the one in which Redis knows all that we have begun.
@@ -62,12 +71,13 @@ class Commits:
         """Until a takeover is over, its outcomes have to be looked for from where they began."""
         complete_at = now if partition.takeover is None else partition.takeover.memory.complete_at
         spans = partition.tracker.finished_beyond()
-        text, complete = encode(Memory(epoch, complete_at, self._in_hand, spans), offset, self._limit)
+        memory = Memory(epoch, complete_at, self._in_hand, self._share, spans)
+        text, complete = encode(memory, offset, self._limit)
         if complete:
             partition.complete_at = complete_at
         else:
-            incomplete = Memory(epoch, min(complete_at, partition.complete_at), self._in_hand, spans)
-            text, _ = encode(incomplete, offset, self._limit)
+            since = min(complete_at, partition.complete_at)
+            text, _ = encode(memory._replace(complete_at=since), offset, self._limit)
         share = ROOMY if partition.cramped else CRAMPED
         partition.cramped = not complete or (bool(spans) and len(text) > share * self._limit)
         return text

@@ -53,8 +53,9 @@ Parked = float
 class Courier:
     """Delivers for one engine. `finished` is called once for each record that needs nothing any more.
 
-    `room`: works of a closed circuit that may wait in line while others are in use. `hold`: for how many seconds after asking the ledger a provider may be called: a process that stood still for longer
-    may have lost the notification to another. `in_doubt`: the word of those categories that have one.
+    `room`: works of a closed circuit that may wait in line while others are in use. `hold`: for how many seconds after
+    asking the ledger a provider may be called: a process that stood still for longer may have lost the notification to
+    another. `in_doubt`: the word of those categories that have one.
     """
 
     def __init__(
@@ -110,9 +111,9 @@ class Courier:
             return None
         if found.state is State.LEASED and (found.body or not work.suspect):
             return await self._go_on(work, found, progress)
-        work.suspect = False
-        if work.progress is None:
+        if work.progress is None or work.suspect:
             self._observed.taken_over_in_doubt()
+        work.suspect = False
         outcome = settle_doubt(progress, self._doubt_policy(work), self._policy, self._clock.now())
         if isinstance(outcome, Final):
             return await self._close(work, found, progress, outcome)

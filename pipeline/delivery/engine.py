@@ -62,7 +62,7 @@ class Engine:
     ) -> None:
         self._intake = intake
         self._keeper = keeper
-        self._commits = Commits(settings.offset_metadata_max, settings.max_in_flight, clock.now)
+        self._commits = Commits.of(settings, clock.now)
         self._step = step
         self._settings = settings
         self._clock = clock

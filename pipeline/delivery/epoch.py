@@ -5,9 +5,11 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ResponseError
+
+from pipeline.storage.slots import as_cluster
 
 MARK = "delivery:epoch"
 MARKS = 16
@@ -24,8 +26,8 @@ class Epoch:
     def __init__(self, redis: Redis, new_id: Callable[[], str]) -> None:
         self._redis = redis
         self._new_id = new_id
-        self._clustered = hasattr(redis, "get_primaries")
-        self._keys = _spread_keys() if self._clustered else [MARK]
+        self._everywhere = {} if as_cluster(redis) is None else {"target_nodes": RedisCluster.PRIMARIES}
+        self._keys = [MARK] if as_cluster(redis) is None else _spread_keys()
 
     async def read(self) -> str:
         """The present epoch, 16 characters.
@@ -43,9 +45,8 @@ class Epoch:
 
     async def _runs(self) -> str:
         """Which runs of which server processes these are."""
-        target = {"target_nodes": "primaries"} if self._clustered else {}
         try:
-            answer: dict[str, Any] = await self._redis.info("server", **target)
+            answer: dict[str, Any] = await self._redis.info("server", **self._everywhere)
         except ResponseError:  # not every account may ask that; the marks alone tell of an emptying
             return ""
         servers = [answer] if "run_id" in answer else list(answer.values())

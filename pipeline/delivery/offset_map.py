@@ -29,13 +29,14 @@ class Memory(NamedTuple):
 
     `epoch`: as long as Redis is in it, Redis knows every send that was begun and is not in the map; "" where none was,
     whatever becomes of Redis. `complete_at` (ms): what had finished by then is in the offset or in `finished`.
-    `in_hand`: how many records the holder had in hand at most. `finished`: what needs nothing more, in order, in spans
-    that do not touch. Offsets that were never delivered (compaction, transactions) may lie inside or outside of them.
+    `in_hand`: how many records the holder had in line at most, `share`: how many of one user. `finished`: what needs
+    nothing more, in order, in spans that do not touch. Offsets that were never delivered (compaction, transactions) may lie inside or outside of them.
     """
 
     epoch: str
     complete_at: int
     in_hand: int
+    share: int
     finished: Sequence[Span]
 
 
@@ -47,7 +48,8 @@ def encode(memory: Memory, base: int, limit: int) -> tuple[str, bool]:
     characters, octets = _PER_GROUP
     room = max(0, limit - len(MAGIC)) // characters * octets
     epoch = memory.epoch.encode()
-    data = bytearray((*_varint(len(epoch)), *epoch, *_varint(memory.complete_at), *_varint(memory.in_hand)))
+    numbers = (memory.complete_at, memory.in_hand, memory.share)
+    data = bytearray((*_varint(len(epoch)), *epoch, *(octet for number in numbers for octet in _varint(number))))
     if len(data) > room:
         return "", False
     for start, stop in memory.finished:
@@ -69,7 +71,8 @@ def decode(text: str | None, base: int) -> Memory | None:
         epoch = data[at : at + size].decode()
         complete_at, at = _read(data, at + size)
         in_hand, at = _read(data, at)
-        return Memory(epoch, complete_at, in_hand, tuple(_spans(data, at, base)))
+        share, at = _read(data, at)
+        return Memory(epoch, complete_at, in_hand, share, tuple(_spans(data, at, base)))
     except (binascii.Error, UnicodeDecodeError, IndexError, ValueError):
         return None
 

@@ -1,9 +1,11 @@
 """What the records that another holder may have had in hand are, when a partition comes to us. Pure.
 
-A holder takes records in their order, and has at most so many in hand. So what it may have begun are the first so many
-records from its last commit on that nobody knows to be finished. Of these Redis knows, if it has not been emptied since.
+A holder takes records in their order, and has at most so many in line, and so many of one user; what is beyond a user's
+share waits aside, and is not begun. So what it may have begun are the first so many records from its last commit on that
+nobody knows to be finished, and of each user the first few. Of these Redis knows, if it has not been emptied since.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import Enum, auto
 
@@ -36,13 +38,14 @@ class Takeover:
     topic, None as long as nobody needed to look.
     """
 
-    __slots__ = ("_last", "_left", "end", "memory", "told")
+    __slots__ = ("_last", "_left", "_of_user", "end", "memory", "told")
 
     def __init__(self, memory: Memory, end: int | None = None) -> None:
         self.memory = memory
         self.end = end
         self.told: Told | None = None
         self._left = memory.in_hand
+        self._of_user: Counter[str] = Counter()
         self._last = -1
 
     def covers(self, offset: int) -> bool:
@@ -53,8 +56,12 @@ class Takeover:
         """Of a covered record that was leased while Redis was in `epoch`. Asked once of each, in order."""
         self._last = offset
         verdict = self._verdict(dispatch, rank, found, epoch)
-        if verdict is not Verdict.FINISHED and found.state is not State.ACCOUNTED:
-            self._left -= 1
+        if verdict is Verdict.FINISHED or found.state is State.ACCOUNTED:
+            return verdict
+        self._of_user[dispatch.event.recipient_id] += 1
+        if self._of_user[dispatch.event.recipient_id] > self.memory.share:
+            return Verdict.ORDINARY
+        self._left -= 1
         return verdict
 
     def is_over(self, committable: int | None) -> bool:

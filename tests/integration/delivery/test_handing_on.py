@@ -50,7 +50,7 @@ async def test_what_hangs_beyond_the_drain_limit_is_waited_for_by_the_next_and_n
     second = world.start(lease=60, provider_timeout=30)
     await world.until(lambda: len(second.partitions) == 2)
     await asyncio.sleep(0.7)
-    world.sender.hanging.clear()
+    world.sender.answer_all()
     outcomes = await world.outcomes(60)
     await world.settled()
     assert Counter(world.sender.keys_sent()) == Counter(keys)

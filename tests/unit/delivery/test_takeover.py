@@ -19,8 +19,8 @@ TRIED = ABSENT._replace(body=b"progress")
 BEFORE, AFTER = "the epoch before", "the epoch after"
 
 
-def takeover(in_hand: int = 100, end: int | None = 1000) -> Takeover:
-    return Takeover(Memory(BEFORE, NOW, in_hand, ()), end)
+def takeover(in_hand: int = 100, end: int | None = 1000, share: int = 100) -> Takeover:
+    return Takeover(Memory(BEFORE, NOW, in_hand, share, ()), end)
 
 
 def told(status: Status, occurred_at: int = NOW + 1) -> DeliveryStatus:
@@ -77,6 +77,17 @@ def test_no_more_is_suspected_than_the_last_holder_can_have_had_in_hand(
         assert not subject.is_over(end - 1)
 
 
+def test_of_one_user_no_more_is_suspected_than_their_share_of_the_line() -> None:
+    """What is beyond it had waited aside: it takes up nothing of what the holder can have had in line."""
+    subject = takeover(in_hand=4, share=3)
+    of_one = [subject.judge(n, dispatch(), NOW, ABSENT, AFTER) for n in range(10)]
+    assert of_one == [Verdict.SUSPECT] * 3 + [Verdict.ORDINARY] * 7
+    other = msgspec.structs.replace(dispatch().event, recipient_id="another")
+    assert subject.covers(10)
+    assert subject.judge(10, msgspec.structs.replace(dispatch(), event=other), NOW, ABSENT, AFTER) is Verdict.SUSPECT
+    assert not subject.covers(11)
+
+
 def test_an_outcome_that_was_told_is_kept_as_the_ledger_would_have_it() -> None:
     status = told(Status.SENT)
     assert final_status(dispatch(), closed_by(status, NOW).final) == status
@@ -93,10 +104,10 @@ def partition(memory: Memory | None = None, *, finished: int = 3, of: int = 10) 
 
 def test_nothing_is_committed_twice_but_what_a_successor_would_read_back_to() -> None:
     now = NOW
-    commits, subject = Commits(4096, 10, lambda: now), partition()
+    commits, subject = Commits(4096, 10, 5, lambda: now), partition()
     first = commits.due(subject, BEFORE)
     assert first is not None
-    assert decode(first.metadata, first.offset) == Memory(BEFORE, NOW, 10, (Span(1, 4),))
+    assert decode(first.metadata, first.offset) == Memory(BEFORE, NOW, 10, 5, (Span(1, 4),))
     assert commits.due(subject, BEFORE) is None
     assert commits.due(subject, AFTER) is not None
     assert commits.due(subject, NOTHING_BEGUN) is not None
@@ -105,8 +116,8 @@ def test_nothing_is_committed_twice_but_what_a_successor_would_read_back_to() ->
 
 
 def test_until_a_takeover_is_over_its_epoch_and_its_time_are_passed_on() -> None:
-    commits = Commits(4096, 10, lambda: NOW + 5)
-    due = commits.due(partition(Memory(BEFORE, NOW, 7, ())), AFTER)
+    commits = Commits(4096, 10, 5, lambda: NOW + 5)
+    due = commits.due(partition(Memory(BEFORE, NOW, 7, 5, ())), AFTER)
     assert due is not None
     memory = decode(due.metadata, due.offset)
     assert memory is not None
@@ -115,7 +126,7 @@ def test_until_a_takeover_is_over_its_epoch_and_its_time_are_passed_on() -> None
 
 def test_while_the_map_does_not_fit_its_time_stands_still_and_nothing_more_is_taken_in() -> None:
     now = NOW
-    commits, subject = Commits(128, 1000, lambda: now), partition(finished=0, of=400)
+    commits, subject = Commits(128, 1000, 5, lambda: now), partition(finished=0, of=400)
     complete = commits.due(subject, BEFORE)
     assert complete is not None
     assert subject.cramped is False
