@@ -7,13 +7,15 @@ import argparse
 import random
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 
 from pipeline.embedded.line import Plan, open_line
 from pipeline.embedded.stack import Stack
-from tests.chaos.faults import draw, possible_faults, revive
+from pipeline.events.vocabulary import Status
+from tests.chaos.faults import AWAY, CALM, draw, possible_faults, revive
 from tests.chaos.storm import Feed, Verdict, judge
 from tests.line.rig import Rig
 
@@ -23,7 +25,7 @@ BETWEEN = (4.0, 10.0)
 """Seconds from one fault to the next."""
 
 PLAN = Plan(
-    simulators=("--delay-ms", "20"),
+    simulators=("--delay-ms", f"{CALM.delay_ms:g}"),
     environment={"PIPELINE_DELIVERY__LEASE": "8", "PIPELINE_DELIVERY__PROVIDER_TIMEOUT": "5"},
 )
 
@@ -61,18 +63,20 @@ def main() -> int:
     document = msgspec.json.format(msgspec.json.encode(results), indent=2)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_bytes(document + b"\n")
-    sys.stdout.write(document.decode() + "\n" if options.json else _summary(results, verdict))
+    sys.stdout.write(document.decode() + "\n" if options.json else _table(results, verdict))
+    sys.stderr.write(_findings(verdict))
     return 0 if verdict.ok else 1
 
 
 def _rage(rig: Rig, feed: Feed, rnd: random.Random) -> list[str]:
     done: list[str] = []
-    faults = possible_faults(rig.line)
+    faults = possible_faults(rig)
     while feed.running:
         time.sleep(rnd.uniform(*BETWEEN))
         name, fault = draw(faults, rnd)
+        seconds = rnd.uniform(*AWAY)
         _say(f"{feed.produced:>8,} events: {name}")
-        fault()
+        fault(seconds)
         done += [name, *revive(list(rig.line.services.values()))]
     return done
 
@@ -90,14 +94,34 @@ def _results(verdict: Verdict, produced: int, faults: list[str]) -> Results:
     )
 
 
-def _summary(results: Results, verdict: Verdict) -> str:
-    word = "all accounted for" if verdict.ok else f"NOT ACCOUNTED FOR: {verdict}"
-    return (
-        f"{results.produced:,} events, {len(results.faults)} faults, longest stall {results.longest_stall_s:g} s; "
-        f"lost {results.lost}, unaccounted {results.unaccounted}, "
-        f"sent twice: {results.duplicates_unflagged} unflagged, {results.duplicates_flagged} flagged; "
-        f"in doubt {verdict.in_doubt}: {word}\n"
-    )
+def _table(results: Results, verdict: Verdict) -> str:
+    """A line for each figure; under the faults one for each kind."""
+    balance = verdict.balance
+    rows: list[tuple[str, object]] = [
+        ("events produced", results.produced),
+        ("notifications accepted", balance.accepted),
+        ("  sent", balance.count(Status.SENT)),
+        ("  ended otherwise", balance.terminal - balance.count(Status.SENT)),
+        ("  waiting for a time or a person", balance.waiting),
+        ("events lost", results.lost),
+        ("notifications unaccounted", results.unaccounted),
+        ("sent twice, flagged", results.duplicates_flagged),
+        ("sent twice, unflagged", results.duplicates_unflagged),
+        ("notifications once in doubt", verdict.in_doubt),
+        ("accepted by a provider, untold", len(verdict.unsaid)),
+        ("told as sent, seen by no provider", len(verdict.unsent)),
+        ("longest stall, s", results.longest_stall_s),
+        ("faults", len(results.faults)),
+        *((f"  {name}", count) for name, count in sorted(Counter(results.faults).items())),
+    ]
+    return "".join(f"{name:<40}{value:>10,}\n" for name, value in rows)
+
+
+def _findings(verdict: Verdict) -> str:
+    """What does not add up, or that all does."""
+    if verdict.ok:
+        return "all accounted for\n"
+    return f"NOT ACCOUNTED FOR: {verdict}\n"
 
 
 def _say(text: str) -> None:
