@@ -54,34 +54,29 @@ def open_valkey_cluster(supervisor: Supervisor, *, nodes: int = 3) -> ValkeyClus
         ConfigurationError: there is no program.
         Unavailable: it does not start.
     """
-    ports = [_cluster_port() for _ in range(nodes)]
-    servers = [_cluster_node(supervisor, number, port) for number, port in enumerate(ports)]
+    ports, buses = [free_port() for _ in range(nodes)], [free_port() for _ in range(nodes)]
+    servers = [_cluster_node(supervisor, *node) for node in zip(range(nodes), ports, buses, strict=True)]
     for server in servers:
         server.start()
     clients = [Redis(host=HOST, port=port, decode_responses=True) for port in ports]
     for number, client in enumerate(clients):
         first, last = SLOTS * number // nodes, SLOTS * (number + 1) // nodes - 1
         client.cluster("ADDSLOTSRANGE", first, last)
-        client.cluster("MEET", HOST, ports[0])
+        client.cluster("MEET", HOST, ports[0], buses[0])
     wait_until(lambda: all(map(_serves, clients)), "the cluster's nodes do not find each other")
     for client in clients:
         client.close()
     return ValkeyCluster(f"redis://{HOST}:{ports[0]}", tuple(servers))
 
 
-def _cluster_node(supervisor: Supervisor, number: int, port: int) -> Server:
+def _cluster_node(supervisor: Supervisor, number: int, port: int, bus: int) -> Server:
     """Its state file lets it come back as the node that it was, with its slots."""
     name = f"valkey-{number}-{port}"
     home = supervisor.make_directory(name)
-    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--dir", str(home))
-    argv = [*_arguments(_program(), port), *options]
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "2000")
+    argv = [*_arguments(_program(), port), *options, "--dir", str(home)]
     child = supervisor.child(Command(name=name, argv=argv, patience=5, serves=True))
     return Server(child, lambda: listens(port))
-
-
-def _cluster_port() -> int:
-    """Nodes speak to each other 10,000 ports above."""
-    return next(port for port in iter(free_port, 0) if not listens(port + 10_000))
 
 
 def _serves(client: Redis) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 import pytest
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 from redis.asyncio import Redis
 
 from pipeline.catalogue.model import InDoubt
@@ -351,14 +351,20 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def topics(kafka_settings: KafkaSettings) -> None:
+    """All are there, and the dispatch topics have their partitions: other tests make them anew with fewer."""
     admin = AdminClient(base_config(kafka_settings))
-    missing = sorted(set(ALL_TOPICS) - set(admin.list_topics(timeout=10).topics))
+    there = admin.list_topics(timeout=10).topics
     dispatch = {dispatch_topic(c, p) for c in Channel for p in Priority}
+    missing = sorted(set(ALL_TOPICS) - set(there))
     new = [NewTopic(topic, PARTITIONS if topic in dispatch else 1, 1) for topic in missing]
     for created in admin.create_topics(new, operation_timeout=10).values() if new else ():
         created.result()
+    few = sorted(topic for topic in dispatch & set(there) if len(there[topic].partitions) < PARTITIONS)
+    more = [NewPartitions(topic, PARTITIONS) for topic in few]
+    for added in admin.create_partitions(more, operation_timeout=10).values() if more else ():
+        added.result()
 
 
 @pytest.fixture

@@ -61,12 +61,15 @@ def tokens() -> Tokens:
         jwt.encode(claims(), EC_KEY, "ES256", headers={"kid": "e"}),
         jwt.encode(claims(), EC_KEY, "ES256"),
         hs256(aud=["other", "notifications"]),
-        hs256(exp=time.time() - 5),
     ],
-    ids=["HS256", "RS256", "ES256", "without kid", "one audience of several", "expired within the leeway"],
+    ids=["HS256", "RS256", "ES256", "without kid", "one audience of several"],
 )
 async def test_a_good_token_says_who_it_is(tokens: Tokens, token: str) -> None:
     assert (await tokens.verify(token)).user_id == "alice"
+
+
+async def test_a_token_that_has_expired_within_the_leeway_is_good(tokens: Tokens) -> None:
+    assert (await tokens.verify(hs256(exp=time.time() - 5))).user_id == "alice"
 
 
 PUBLIC_PEM = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
