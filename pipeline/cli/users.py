@@ -1,13 +1,20 @@
 """``pipeline users …``."""
 
 import asyncio
+import getpass
 import json
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from pipeline.config import Settings
+from pipeline.errors import ConfigurationError, Unavailable
+
+if TYPE_CHECKING:
+    from pipeline.privacy.erasure import Erasure
 
 app = typer.Typer(help="Users and their preferences.", no_args_is_help=True)
 
@@ -25,6 +32,61 @@ def load(
     """Create or update the users of a file. What they have beyond it stays; loading twice changes nothing."""
     count = asyncio.run(_load(file, Settings.load()))
     typer.echo(json.dumps({"loaded": count}) if as_json else f"loaded {count} users from {file}")
+
+
+@app.command()
+def erase(
+    users: Annotated[list[str], typer.Argument(help="User ids.", show_default=False)],
+    why: Annotated[str, typer.Option(help="Why; for the audit trail.")],
+    who: Annotated[str | None, typer.Option(help="For the audit trail; default: your login name.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Erase users for good, then search every table and every Redis key for what is left.
+
+    Exit code 0 only if nothing is. Of an address that was suppressed a salted hash stays, so that it stays suppressed.
+    """
+    if not why.strip():
+        raise ConfigurationError("--why must say something: it is all that is left to explain it by")
+    done = asyncio.run(_erase(users, who or getpass.getuser(), why, Settings.load()))
+    if as_json:
+        typer.echo(msgspec.json.encode({"complete": done.complete, **msgspec.to_builtins(done)}))
+    else:
+        typer.echo(f"erased {done.users} users: {sum(done.rows.values())} rows, {done.keys} Redis keys")
+    if not done.complete:
+        left = ", ".join([*done.left_in_postgresql, *(f"Redis {kind}:…" for kind in done.left_in_redis)])
+        typer.echo(f"error: something that names them is left in {left}; run it again, then look there", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(user: Annotated[str, typer.Argument(help="The user's id.", show_default=False)]) -> None:
+    """Print everything that the database holds about a user, by table, as one JSON object."""
+    rows = asyncio.run(_export(user, Settings.load()))
+    typer.echo(msgspec.json.format(msgspec.json.encode({"user_id": user, "data": rows}), indent=2))
+
+
+async def _erase(users: list[str], who: str, why: str, settings: Settings) -> "Erasure":
+    from pipeline.privacy.erasure import erase
+    from pipeline.storage.postgres import open_pool
+    from pipeline.storage.redis import REDIS_AWAY, open_redis
+    from pipeline.users.directory import UserDirectory
+
+    async with await open_pool(settings.postgres) as pool, open_redis(settings.redis) as redis:
+        directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl)
+        try:
+            return await erase(pool, redis, directory, users, who=who, why=why, at=datetime.now(UTC))
+        except REDIS_AWAY as error:
+            raise Unavailable(f"Redis is away, and may still hold them ({error}): run it again") from None
+
+
+async def _export(user: str, settings: Settings) -> dict[str, list[object]]:
+    from pipeline.privacy.tables import export_rows
+    from pipeline.storage.postgres import open_pool, reachable
+
+    async with await open_pool(settings.postgres) as pool:
+        with reachable():
+            async with pool.acquire() as connection:
+                return await export_rows(connection, user)
 
 
 async def _load(file: Path, settings: Settings) -> int:
