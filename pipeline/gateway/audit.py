@@ -11,7 +11,8 @@ from pipeline.errors import Unavailable
 from pipeline.gateway.access import Service
 from pipeline.gateway.routes import Call
 from pipeline.storage.audit import AuditTrail, Detail, Details
-from pipeline.storage.postgres import Pool
+from pipeline.storage.postgres import Pool, reachable
+from pipeline.storage.scripts import sql
 
 logger = logging.getLogger(__name__)
 
@@ -41,24 +42,33 @@ class AuditLog(Protocol):
 class TrailedAudit:
     """Keeps entries on the audit trail, beside those of all other commands."""
 
-    def __init__(self, trail: AuditTrail) -> None:
-        self._trail = trail
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._trail = AuditTrail(pool)
 
     async def record(self, entry: AuditEntry) -> None:
         """See `AuditLog.record`."""
         await self._trail.record(
             who=entry.actor,
             action=entry.action,
-            target=entry.subject,
+            target=await self._target(entry.subject),
             why="",
             details={**entry.details, "request_id": entry.request_id} if entry.request_id else entry.details,
             at=datetime.fromtimestamp(entry.at / 1000, UTC),
         )
 
+    async def _target(self, subject: str) -> str:
+        """A user's id goes in as its salted hash: what is on the trail cannot be erased."""
+        kind, _, user_id = subject.partition(":")
+        if kind != "user":
+            return subject
+        with reachable():
+            return f"user:{await self._pool.fetchval(sql('hash_users'), [user_id])}"
+
 
 def open_audit(pool: Pool) -> AuditLog:
     """The audit log of gateways and of ``pipeline keys``."""
-    return TrailedAudit(AuditTrail(pool))
+    return TrailedAudit(pool)
 
 
 class Auditor:

@@ -12,6 +12,7 @@ from pipeline.privacy.tables import erase_rows, export_rows
 from pipeline.storage.audit import AuditTrail, Details
 from pipeline.storage.keys import hash_tag
 from pipeline.storage.postgres import Pool, reachable
+from pipeline.storage.scripts import sql
 from pipeline.users.directory import UserDirectory
 
 ROUNDS = 3
@@ -46,7 +47,7 @@ async def erase(
         async with pool.acquire() as connection:
             needles = {needle for user_id in ids for needle in _names(user_id, await export_rows(connection, user_id))}
             async with connection.transaction():
-                hashes = [row[0].hex() for row in await connection.fetch("SELECT user_hash(unnest($1::text[]))", ids)]
+                hashes = [str(row[0]) for row in await connection.fetch(sql("hash_users"), ids)]
                 rows = await erase_rows(connection, ids)
     await directory.bury(dict.fromkeys(ids, 10**15))  # above any version: what is being read now is stale
     keys = await _delete_keys(redis, ids)
