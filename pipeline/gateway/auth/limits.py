@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from redis.asyncio import Redis
 
@@ -13,6 +14,7 @@ from pipeline.gateway.problems import Refused
 from pipeline.storage.coalescer import Coalescer
 from pipeline.storage.redis import REDIS_AWAY
 from pipeline.storage.scripts import lua
+from pipeline.storage.slots import Call, SlotScript
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ class Limits:
     """
 
     def __init__(self, redis: Redis, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._rate = redis.register_script(lua("gateway_rate"))
+        self._rate = SlotScript(redis, lua("gateway_rate"))
         self._quota = redis.register_script(lua("gateway_quota"))
         self._calls: Coalescer[tuple[str, int, int, int], int] = Coalescer(self._take_all, spacing=0.002)
         self._taken: dict[str, tuple[int, float]] = {}
@@ -80,6 +82,4 @@ class Limits:
             )
 
     async def _take_all(self, calls: list[tuple[str, int, int, int]]) -> list[int]:
-        keys = [key for key, *_ in calls]
-        passed: list[int] = await self._rate(keys=keys, args=[number for _, *numbers in calls for number in numbers])
-        return passed
+        return cast("list[int]", await self._rate.ask([Call((key,), tuple(numbers)) for key, *numbers in calls]))

@@ -6,7 +6,7 @@ under the same key a 409, and let an event be cancelled by its id.
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -15,6 +15,7 @@ from pipeline.events.records import NotificationRequested
 from pipeline.gateway.events.intake import Submission
 from pipeline.storage.coalescer import Coalescer
 from pipeline.storage.scripts import lua
+from pipeline.storage.slots import Call, SlotScript, as_cluster
 
 _TIME_DIGITS = 13
 
@@ -57,8 +58,9 @@ class Claims:
         self._redis = redis
         self._retention_ms = int(retention * 1000)
         self._pending_ms = int(pending * 1000)
-        self._claim = redis.register_script(lua("gateway_claim"))
-        self._put = redis.register_script(lua("router_put"))
+        self._one_server = as_cluster(redis) is None
+        self._claim = SlotScript(redis, lua("gateway_claim"))
+        self._put = SlotScript(redis, lua("router_put"))
         self._taking: Coalescer[Submission, Claim] = Coalescer(self._take_all, spacing=0.003)
         self._putting: Coalescer[tuple[str, bytes], None] = Coalescer(self._put_all, spacing=0.003)
 
@@ -84,18 +86,25 @@ class Claims:
         await self._putting.call((_claim_key(submission.event), value))
 
     async def _take_all(self, submissions: list[Submission]) -> list[Claim]:
-        keys = [key for s in submissions for key in (_claim_key(s.event), _address_key(s.event.event_id))]
-        values = (
-            value
-            for s in submissions
-            for value in (s.fingerprint, s.event.event_id.encode(), _encode(_address(s.event)))
-        )
-        answers = await self._claim(keys=keys, args=[self._pending_ms, self._retention_ms, *values])
-        return list(_read(submissions, answers))
+        """In a cluster the addresses lie in other slots than the claims, and are written once those are taken."""
+        addressed = [(_address_key(s.event.event_id), _encode(_address(s.event))) for s in submissions]
+        calls = [
+            Call(
+                (_claim_key(s.event), key) if self._one_server else (_claim_key(s.event),),
+                (s.fingerprint, s.event.event_id.encode(), address),
+            )
+            for s, (key, address) in zip(submissions, addressed, strict=True)
+        ]
+        answers = await self._claim.ask(calls, (len(calls[0].keys), self._pending_ms, self._retention_ms))
+        claims = list(_read(submissions, cast("list[bytes]", answers)))
+        if not self._one_server:
+            ours = (Standing.NEW, Standing.TAKEN_OVER)
+            await self._put_all([a for a, claim in zip(addressed, claims, strict=True) if claim.standing in ours])
+        return claims
 
     async def _put_all(self, entries: list[tuple[str, bytes]]) -> list[None]:
-        arguments = [argument for _, value in entries for argument in (value, self._retention_ms)]
-        await self._put(keys=[key for key, _ in entries], args=arguments)
+        if entries:
+            await self._put.tell([Call((key,), (value, self._retention_ms)) for key, value in entries])
         return [None] * len(entries)
 
 

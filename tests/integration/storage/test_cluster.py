@@ -11,6 +11,10 @@ from pipeline.config import RedisSettings
 from pipeline.delivery.ledger import EntryKeys, Ledger, Move, State, entry_keys
 from pipeline.embedded.processes import Supervisor
 from pipeline.embedded.valkey import ValkeyCluster, open_valkey_cluster
+from pipeline.events.records import NotificationRequested
+from pipeline.gateway.auth.limits import Limits
+from pipeline.gateway.events.claims import Claims, Standing
+from pipeline.gateway.events.intake import Submission
 from pipeline.kafka.names import IN_APP_CHANNEL
 from pipeline.observability.health import Health
 from pipeline.routing.state import cancel_key, caps_key, claim_key
@@ -113,3 +117,38 @@ async def test_a_node_that_is_restarted_empty_is_waited_for_and_written_to_again
     await asyncio.to_thread(node.start)
     assert set(await asyncio.wait_for(starts, 30)) == {Move.MADE}
     assert {found.state for found in await ours.lease(entries)} == {State.SENDING}
+
+
+def submission(user: str, key: str, event_id: str, body: bytes = b"b" * 16) -> Submission:
+    event = NotificationRequested(
+        event_id=event_id,
+        event_type="order.shipped",
+        recipient_id=user,
+        channels=[],
+        priority=None,
+        data="{}",
+        idempotency_key=key,
+        created_at=0,
+    )
+    return Submission(event, body, "")
+
+
+async def test_events_of_many_users_are_claimed_at_once_and_found_by_their_ids(cluster: Redis) -> None:
+    claims = Claims(cluster, retention=100, pending=10)
+    asked = [submission(user, "k", f"event-{user}") for user in USERS]
+    assert {c.standing for c in await asyncio.gather(*map(claims.take, asked))} == {Standing.NEW}
+    await asyncio.gather(*(claims.accepted(s, s.event.event_id) for s in asked))
+    again = [submission(user, "k", f"again-{user}") for user in USERS]
+    answers = await asyncio.gather(*map(claims.take, again))
+    assert [(c.standing, c.event_id) for c in answers] == [(Standing.ACCEPTED, f"event-{user}") for user in USERS]
+    assert [a and a.recipient_id for a in [await claims.find(f"event-{user}") for user in USERS]] == USERS
+    assert await claims.find(f"again-{USERS[0]}") is None
+    other = submission(USERS[0], "k", "other", b"c" * 16)
+    assert (await claims.take(other)).standing is Standing.CONFLICT
+    assert await claims.find("other") is None
+
+
+async def test_callers_whose_allowances_lie_on_different_nodes_are_limited_each(cluster: Redis) -> None:
+    limits = Limits(cluster)
+    waits = await asyncio.gather(*(limits.take(f"service:{n}", 1.0, 3) for n in range(20) for _ in range(4)))
+    assert [n for n, wait in enumerate(waits) if wait] == list(range(3, 80, 4))
