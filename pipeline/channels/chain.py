@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from pipeline.channels.base import ChannelSender, Hold, Part, Permit, Reserved
-from pipeline.channels.routes import Route, Routes
+from pipeline.channels.base import Hold, Part, Permit, Reserved
+from pipeline.channels.permit import ChainPermit, held
+from pipeline.channels.routes import ChannelAccount, Route, Routes, route_of
 from pipeline.events.records import Dispatch
 from pipeline.events.vocabulary import Priority, Reason
 from pipeline.observability.metrics import Metrics
-from pipeline.providers.account import Account
 from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.breaker import Cause, Circuit
 from pipeline.providers.limits import Limit, Limits
@@ -30,13 +30,8 @@ HORIZON = 5.0
 WOKEN = 2
 """How many of those who wait are woken, for each engine, when a probe is due: one goes, one in case it is over."""
 
-PAUSED = "paused"
-"""The `error` of what was not sent because every account was paused."""
-
 _RANK = {priority: rank for rank, priority in enumerate(Priority)}
-_TRY_AGAIN = frozenset({Outcome.TRANSIENT, Outcome.AMBIGUOUS, Outcome.THROTTLED})
 
-ChannelAccount = Account[ChannelSender]
 LimitsOf = Callable[[Part], Sequence[Limit]]
 """The rate limits of the channel's own that a part falls under (country, sender)."""
 
@@ -93,7 +88,7 @@ class ChainSender:
         """Send without a ledger's lease: admitted, called once for each account, and no more."""
         permit = await self.admit(dispatch, [part], Reserved())
         if isinstance(permit, Hold):
-            return _held(permit.provider)
+            return held(permit.provider)
         try:
             deadline = asyncio.get_running_loop().time() + self._times.call
             return await permit.send(part, repeat=False, deadline=deadline)
@@ -102,7 +97,7 @@ class ChainSender:
 
     async def prune(self, dispatch: Dispatch, part: Part, result: SendResult) -> None:
         """By the account that refused the address."""
-        route = _route(part)
+        route = route_of(part)
         account = self.accounts[result.provider]
         await account.sender.prune(dispatch, route.part(account, dispatch, part.key), result)
 
@@ -113,10 +108,10 @@ class ChainSender:
         """See `pipeline.channels.base.Gate.admit`: admitted as soon as one of the parts can go."""
         if self._limits_of and not reserved.limits and (hold := await self._wait_for_limits(self._limits_of, parts)):
             return hold
-        permit = _Permit(self, dispatch)
+        permit = ChainPermit(self, dispatch)
         holds: list[Hold] = []
         try:
-            for route in dict.fromkeys(map(_route, parts)):
+            for route in dict.fromkeys(map(route_of, parts)):
                 entered = await self._enter(route, dispatch, reserved)
                 if isinstance(entered, Hold):
                     holds.append(entered)
@@ -178,7 +173,7 @@ class ChainSender:
 
     async def _wait_for_limits(self, limits_of: LimitsOf, parts: Sequence[Part]) -> Hold | None:
         """Each of the channel's own limits is a queue of its own, so that one country waits and no other."""
-        limits = [limit for part in parts for limit in limits_of(_route(part).first_part(part.key))]
+        limits = [limit for part in parts for limit in limits_of(route_of(part).first_part(part.key))]
         places = [(limit, await self._limits.take(limit, self._times.parking)) for limit in limits]
         due = [(place.wait, place.taken, limit) for limit, place in places if place.wait > 0]
         if not due:
@@ -257,85 +252,6 @@ class ChainSender:
     def _wake_up(self, count: int | None) -> None:
         for wake in self._wake:
             wake(count)
-
-
-class _Permit:
-    """`entered`: for each route the accounts that let us in, the first of them first."""
-
-    __slots__ = ("_chain", "_dispatch", "entered")
-
-    def __init__(self, chain: ChainSender, dispatch: Dispatch) -> None:
-        self._chain = chain
-        self._dispatch = dispatch
-        self.entered: dict[Route, list[ChannelAccount]] = {}
-
-    async def send(self, part: Part, *, repeat: bool, deadline: float) -> SendResult:
-        route = _route(part)
-        account: ChannelAccount | None = self.entered[route][0] if route in self.entered else None
-        tried: list[SendResult] = []
-        called: list[ChannelAccount] = []
-        while account is not None:
-            called.append(account)
-            own = route.part(account, self._dispatch, part.key)
-            result = await self._chain.call(account, self._dispatch, own, deadline)
-            if not _moves_on(result, repeat=repeat):
-                return replace(result, tried=tuple(tried)) if tried else result
-            tried.append(result)
-            account = await self._next(route, called, deadline)
-        return sum_up(route, tried)
-
-    async def _next(self, route: Route, called: Sequence[ChannelAccount], deadline: float) -> ChannelAccount | None:
-        if len(called) == len(route.accounts) or not self._chain.time_for_another(deadline):
-            return None
-        entered = self.entered[route]
-        known = next((account for account in entered if account not in called), None)
-        account = known or await self._chain.next(route, self._dispatch, called)
-        if account and not known:
-            entered.append(account)
-        if account:
-            self._chain.moved_on(called[-1])
-        return account
-
-    def release(self) -> None:
-        entered, self.entered = self.entered, {}
-        for accounts in entered.values():
-            for account in accounts:
-                account.leave(self._dispatch.notification_id)
-                self._chain.left(account)
-
-
-def sum_up(route: Route, tried: Sequence[SendResult]) -> SendResult:
-    """What becomes of a part that no account took: it waits where all are paused, else the mildest answer counts."""
-    if all(account.breaker.state is not Circuit.CLOSED for account in route.accounts):
-        name = tried[-1].provider if tried else route.accounts[0].name
-        return _held(name, tried)
-    if not tried:
-        return _held(route.accounts[0].name)
-    last = next((result for result in reversed(tried) if result.outcome in _TRY_AGAIN), tried[-1])
-    return replace(last, tried=tuple(result for result in tried if result is not last)) if len(tried) > 1 else last
-
-
-def _held(provider: str, tried: Sequence[SendResult] = ()) -> SendResult:
-    return SendResult(
-        outcome=Outcome.THROTTLED, provider=provider, error=PAUSED, retry_after=0.0, held=True, tried=tuple(tried)
-    )
-
-
-def _moves_on(result: SendResult, *, repeat: bool) -> bool:
-    match result.outcome:
-        case Outcome.THROTTLED if result.waits_for:
-            return False
-        case Outcome.TRANSIENT | Outcome.THROTTLED | Outcome.CONFIGURATION:
-            return True
-        case Outcome.AMBIGUOUS:
-            return repeat
-        case _:
-            return False
-
-
-def _route(part: Part) -> Route:
-    assert isinstance(part.payload, Route), "parts come from `ChainSender.prepare`"
-    return part.payload
 
 
 def _kind(limit: Limit) -> str:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from pipeline.channels import in_app
 from pipeline.channels.base import ChannelSender
-from pipeline.channels.chain import ChainSender, ChannelAccount, LimitsOf, Times
+from pipeline.channels.chain import ChainSender, LimitsOf, Times
 from pipeline.channels.email import EmailSender
 from pipeline.channels.in_app import InAppSender, RedisBroadcast
 from pipeline.channels.measured import MeasuredSender
@@ -18,6 +18,7 @@ from pipeline.channels.ports import DeviceRegistry, Inbox, Suppressions
 from pipeline.channels.push import PushSender
 from pipeline.channels.push_routes import PushRoutes, is_for_apns, is_for_webpush, push_accounts
 from pipeline.channels.rendering import Renderer
+from pipeline.channels.routes import ChannelAccount
 from pipeline.channels.sms import SmsProvider, SmsSender
 from pipeline.channels.sms_limits import sms_limits
 from pipeline.channels.warm_up import WarmUp

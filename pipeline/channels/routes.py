@@ -56,6 +56,12 @@ class Route:
         return next(iter(self._parts.values()))[key]
 
 
+def route_of(part: Part) -> Route:
+    """The route of a part that comes from `Routes.prepare`."""
+    assert isinstance(part.payload, Route), "parts come from `ChainSender.prepare`"
+    return part.payload
+
+
 class Routes:
     """Finds routes among `accounts`; they are in order of failover."""
 

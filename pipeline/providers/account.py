@@ -25,8 +25,8 @@ _IN_WORDS = {Cause.FAILURES: "it fails", Cause.CONFIGURATION: "it refuses us", C
 class Account(Generic[S]):
     """`sender` speaks to it. `on_change` is called after each change of its circuit.
 
-    `streams`, `categories`: what it serves; empty: all. `reaches`: which devices; None: all. `limit`: its rate. `slots`: its places, where it
-    takes only so many calls at once.
+    `streams`, `categories`: what it serves; empty: all. `reaches`: which devices; None: all. `limit`: its rate.
+    `slots`: its places, where it takes only so many calls at once.
     """
 
     name: str
