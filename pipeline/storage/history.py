@@ -11,8 +11,8 @@ from pipeline.events.vocabulary import Channel, Priority, Reason, Status
 from pipeline.storage.postgres import Pool, reachable
 from pipeline.storage.scripts import sql
 
-WINDOWS = (timedelta(days=7), timedelta(days=30), timedelta(days=36_500))
-"""How far back is looked at first, then, then: a page of an active user comes from a few partitions."""
+WINDOWS = (timedelta(days=14), timedelta(days=36_500))
+"""How far back is looked at first, then: a page of an active user comes from a few partitions."""
 
 _LAST = UUID(int=2**128 - 1)
 _EVER = datetime(1, 1, 1, tzinfo=UTC)

@@ -81,10 +81,6 @@ class HistoryRow(NamedTuple):
     clicked_at: datetime | None
     read_at: datetime | None
 
-    @property
-    def key(self) -> tuple[object, ...]:
-        return (self.recipient_id, self.created_at, self.notification_id)
-
 
 STAGE: dict[Status, int] = {
     **dict.fromkeys(Status, 0),
@@ -199,11 +195,11 @@ def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
 
 def history_rows(rows: Iterable[EventRow]) -> list[HistoryRow]:
     """One row for each notification, in the order of their keys (whoever locks them does it in one order)."""
-    found: dict[tuple[object, ...], HistoryRow] = {}
+    found: dict[tuple[str, datetime, UUID], HistoryRow] = {}
     for row in rows:
-        made = history_row(row)
-        known = found.get(made.key)
-        found[made.key] = made if known is None else fold(known, made)
+        key = (row.recipient_id, row.created_at, row.notification_id)
+        known, made = found.get(key), history_row(row)
+        found[key] = made if known is None else fold(known, made)
     return [found[key] for key in sorted(found)]
 
 

@@ -1,5 +1,6 @@
-"""Writes one batch of statuses in one transaction. Writing what is there already changes nothing."""
+"""Writes a batch of statuses. Writing what is there already changes nothing."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -49,7 +50,8 @@ class Writer:
         self._straight = True
 
     async def write(self, batch: Batch) -> Stored:
-        """All of it or nothing.
+        """Return when all of it is durable. Events and history are written side by side, each in a transaction of its
+        own: a crash in between is made good when the batch is written again.
 
         Raises:
             Unavailable: PostgreSQL is away; writing again is harmless.
@@ -57,14 +59,29 @@ class Writer:
         """
         distinct = {row.key: (row, shard) for row, shard in batch.rows}
         rows = list(distinct.values())
+        new, merged = await asyncio.gather(
+            self._write_events(rows, batch.rejected), self._write_history(rows), return_exceptions=True
+        )
+        for outcome in (merged, new):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        assert isinstance(new, int)
+        self._straight = new == len(batch.rows)
+        return Stored(new, len(batch.rows) - new)
+
+    async def _write_events(self, rows: list[tuple[EventRow, int]], rejected: Sequence[Rejected]) -> int:
+        """Counted in the same transaction, so that the counts are those of the rows."""
         with reachable():
             async with self._pool.acquire() as connection, connection.transaction():
                 new = await self._add(connection, rows)
-                await _merge(connection, history_rows(row for row, _ in rows))
                 await _count(connection, new)
-                await _reject(connection, batch.rejected)
-        self._straight = len(new) == len(batch.rows)
-        return Stored(len(new), len(batch.rows) - len(new))
+                await _reject(connection, rejected)
+        return len(new)
+
+    async def _write_history(self, rows: list[tuple[EventRow, int]]) -> None:
+        with reachable():
+            async with self._pool.acquire() as connection:
+                await _merge(connection, history_rows(row for row, _ in rows))
 
     async def _add(self, connection: Connection, rows: list[tuple[EventRow, int]]) -> list[tuple[EventRow, int]]:
         """Those that were not there."""
