@@ -165,10 +165,11 @@ def test_keda_watches_the_topics_that_its_deployment_reads_by_their_groups(examp
         assert topics_of(deployment) in ([], [w["topic"] for w in watched])
 
 
-def test_every_scaled_reader_has_at_most_a_replica_for_each_partition(example: str) -> None:
-    partitions = merged(example)["topics"]["partitions"]
+@pytest.mark.parametrize("partitions", [1, 5, 12])
+def test_every_scaled_reader_has_at_most_a_replica_for_each_partition(example: str, partitions: int) -> None:
+    objects = render({**values_of(example), "topics": {"partitions": partitions, "override": True}})
     public = {"n-notification-pipeline-gateway", "n-notification-pipeline-realtime"}
-    for scaled in of_kind(example, "ScaledObject", "HorizontalPodAutoscaler"):
+    for scaled in (o for o in objects if o["kind"] in {"ScaledObject", "HorizontalPodAutoscaler"}):
         spec = scaled["spec"]
         most = spec.get("maxReplicaCount", spec.get("maxReplicas"))
         least = spec.get("minReplicaCount", spec.get("minReplicas"))
