@@ -247,7 +247,7 @@ async def test_a_broker_that_takes_less_than_the_setting_says_still_gets_every_c
     await world.produce(*(world.dispatch(f"k{n}", user) for n, user in enumerate(people)))
     await world.until(lambda: len(world.words()) == many // 2)
     await world.until(lambda: "offset.metadata.max.bytes" in caplog.text)
-    await world.until(lambda: finished_beyond(world) > 1500)
+    await world.until(lambda: finished_beyond(world) > 1400)
     world.sender.answer_all()
     await world.settled()
     assert sent_more_than_once(world) == []
