@@ -38,7 +38,7 @@ class Results(msgspec.Struct, frozen=True):
     unaccounted: int
     duplicates_flagged: int
     duplicates_unflagged: int
-    faults: list[str]
+    faults: int
     longest_stall_s: float
 
 
@@ -63,7 +63,7 @@ def main() -> int:
     document = msgspec.json.format(msgspec.json.encode(results), indent=2)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_bytes(document + b"\n")
-    sys.stdout.write(document.decode() + "\n" if options.json else _table(results, verdict))
+    sys.stdout.write(document.decode() + "\n" if options.json else _table(results, verdict, faults))
     sys.stderr.write(_findings(verdict))
     return 0 if verdict.ok else 1
 
@@ -89,12 +89,12 @@ def _results(verdict: Verdict, produced: int, faults: list[str]) -> Results:
         unaccounted=balance.unaccounted,
         duplicates_flagged=balance.duplicates_flagged,
         duplicates_unflagged=balance.duplicates_unflagged + len(verdict.unflagged),
-        faults=faults,
+        faults=len(faults),
         longest_stall_s=round(verdict.stall, 1),
     )
 
 
-def _table(results: Results, verdict: Verdict) -> str:
+def _table(results: Results, verdict: Verdict, faults: list[str]) -> str:
     """A line for each figure; under the faults one for each kind."""
     balance = verdict.balance
     rows: list[tuple[str, object]] = [
@@ -111,8 +111,8 @@ def _table(results: Results, verdict: Verdict) -> str:
         ("accepted by a provider, untold", len(verdict.unsaid)),
         ("told as sent, seen by no provider", len(verdict.unsent)),
         ("longest stall, s", results.longest_stall_s),
-        ("faults", len(results.faults)),
-        *((f"  {name}", count) for name, count in sorted(Counter(results.faults).items())),
+        ("faults", results.faults),
+        *((f"  {name}", count) for name, count in sorted(Counter(faults).items())),
     ]
     return "".join(f"{name:<40}{value:>10,}\n" for name, value in rows)
 
