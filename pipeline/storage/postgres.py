@@ -32,6 +32,9 @@ POSTGRES_AWAY: tuple[type[Exception], ...] = (
 )
 """Cannot be reached, starting, stopping, or full: waiting helps."""
 
+BROKEN_OFF = ("closed", "another operation is in progress")
+"""What the driver says of a connection that was lost between two calls, or within one; it has no class for that."""
+
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
@@ -63,9 +66,11 @@ def reachable() -> Iterator[None]:
     except POSTGRES_AWAY as error:
         raise Unavailable(f"PostgreSQL cannot be reached: {type(error).__name__}") from error
     except asyncpg.InterfaceError as error:
-        if "closed" not in str(error):  # the driver has no class of its own for a connection lost between two calls
+        if not any(sign in str(error) for sign in BROKEN_OFF):
             raise
         raise Unavailable("PostgreSQL closed the connection") from error
+    except asyncpg.InternalClientError as error:  # a server that stops in the middle of an answer confuses the driver
+        raise Unavailable("PostgreSQL broke off in the middle of an answer") from error
     except asyncpg.UndefinedTableError as error:
         raise ConfigurationError(f"{error}: run `pipeline migrate` first") from error
     except _REFUSED as error:
