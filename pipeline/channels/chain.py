@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from pipeline.channels.base import Hold, Part, Permit, Reserved
+from pipeline.channels.cutoff import CutOff
 from pipeline.channels.permit import ChainPermit, held
 from pipeline.channels.routes import ChannelAccount, Route, Routes, route_of
 from pipeline.events.records import Dispatch
@@ -65,6 +66,7 @@ class ChainSender:
         self._limits_of = limits_of
         self._metrics = metrics
         self._times = times
+        self._cut_off = CutOff()
         self._wake: list[Callable[[int | None], None]] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
         for account in accounts:
@@ -111,7 +113,7 @@ class ChainSender:
         permit = ChainPermit(self, dispatch)
         holds: list[Hold] = []
         try:
-            for route in dict.fromkeys(map(route_of, parts)):
+            for route in [route_of(parts[0])] if len(parts) == 1 else dict.fromkeys(map(route_of, parts)):
                 entered = await self._enter(route, dispatch, reserved)
                 if isinstance(entered, Hold):
                     holds.append(entered)
@@ -139,10 +141,9 @@ class ChainSender:
 
     async def call(self, account: ChannelAccount, dispatch: Dispatch, part: Part, deadline: float) -> SendResult:
         """Call it once, in time, and let its circuit know."""
-        seconds = min(self._times.call, deadline - account.clock())
+        deadline = min(account.clock() + self._times.call, deadline)
         try:
-            async with asyncio.timeout(seconds):
-                result = await account.sender.send(dispatch, part)
+            result = await self._cut_off.at(deadline, account.sender.send(dispatch, part))
         except TimeoutError:
             result = SendResult(outcome=Outcome.AMBIGUOUS, provider=account.name, error="too_late")
         except Exception as error:
@@ -185,6 +186,9 @@ class ChainSender:
 
     async def _enter(self, route: Route, dispatch: Dispatch, reserved: Reserved) -> ChannelAccount | Hold:
         """The first account that lets us in now; else the shortest wait."""
+        first = route.accounts[0]
+        if first.limit is None and first.slots is None and first.enter(dispatch.notification_id):
+            return first
         holds: list[Hold] = []
         limited: list[tuple[float, ChannelAccount]] = []
         for account in route.accounts:

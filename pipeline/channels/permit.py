@@ -97,6 +97,8 @@ def held(provider: str, tried: Sequence[SendResult] = ()) -> SendResult:
 
 
 def _moves_on(result: SendResult, *, repeat: bool) -> bool:
+    if result.outcome is Outcome.ACCEPTED:
+        return False
     match result.outcome:
         case Outcome.THROTTLED if result.waits_for:
             return False

@@ -35,9 +35,10 @@ class Route:
         Raises:
             Refused: it cannot be built for this account.
         """
-        if account not in self._parts:
-            self._parts[account] = {part.key: part for part in account.sender.prepare(dispatch, self.view)}
-        return self._parts[account]
+        made = self._parts.get(account)
+        if made is None:
+            made = self._parts[account] = {part.key: part for part in account.sender.prepare(dispatch, self.view)}
+        return made
 
     def builds(self, account: ChannelAccount, dispatch: Dispatch) -> bool:
         """Whether this account can take it at all (it may be too large for one and not for another)."""
@@ -68,6 +69,7 @@ class Routes:
     def __init__(self, accounts: Sequence[ChannelAccount]) -> None:
         self._accounts = accounts
         self._by_device = any(account.reaches for account in accounts)
+        self._weighted = any(account.weight for account in accounts)
         self._serving = lru_cache(maxsize=1000)(self._find)
 
     def prepare(self, dispatch: Dispatch, user: UserSnapshot) -> Sequence[Part]:
@@ -97,7 +99,7 @@ class Routes:
                 f"no account of {dispatch.channel}.providers serves stream {dispatch.stream!r}, "
                 f"category {dispatch.category!r}",
             )
-        accounts = in_order(serving, dispatch.notification_id)
+        accounts = in_order(serving, dispatch.notification_id) if self._weighted else serving
         if not self._by_device or not user.devices:
             return [Route(accounts, user)]
         return [Route(group, _only(user, devices)) for group, devices in by_device(accounts, user.devices).items()]

@@ -50,11 +50,13 @@ class Account(Generic[S]):
 
     def wait(self) -> float:
         """Seconds until somebody may `enter`; 0: now."""
-        return self.breaker.wait(self.clock())
+        return 0.0 if self.breaker.state is Circuit.CLOSED else self.breaker.wait(self.clock())
 
     def enter(self, key: str) -> bool:
         """Whether the notification `key` may be sent now. If so, it has to `leave`."""
         before = self.breaker.state
+        if before is Circuit.CLOSED:
+            return True
         entered = self.breaker.enter(key, self.clock())
         self._tell(before)
         return entered
@@ -65,8 +67,12 @@ class Account(Generic[S]):
     def heed(self, key: str, result: SendResult) -> None:
         """Draw the conclusions of an answer."""
         before, now = self.breaker.state, self.clock()
+        if result.outcome is Outcome.ACCEPTED:
+            self.breaker.alive(key, now)
+            self._tell(before)
+            return
         match result.outcome:
-            case Outcome.ACCEPTED | Outcome.INVALID_RECIPIENT | Outcome.PERMANENT:
+            case Outcome.INVALID_RECIPIENT | Outcome.PERMANENT:
                 self.breaker.alive(key, now)
             case _ if result.scope is Scope.MESSAGE:
                 self.breaker.alive(key, now)
@@ -74,8 +80,7 @@ class Account(Generic[S]):
                 self.breaker.pause(key, now, result.retry_after)
             case outcome:
                 self.breaker.failed(key, now, _cause(outcome), account=result.scope is Scope.ACCOUNT)
-        if result.outcome is not Outcome.ACCEPTED:
-            self.metrics.provider_errors.labels(self.name, result.outcome.name.lower()).inc()
+        self.metrics.provider_errors.labels(self.name, result.outcome.name.lower()).inc()
         self._tell(before, result.error)
 
     def _tell(self, before: Circuit, error: str = "") -> None:
