@@ -27,7 +27,7 @@ _decode = msgspec.json.Decoder(Unsubscribe).decode
 def sign(claim: Unsubscribe, secret: bytes) -> str:
     """The token for a link: URL-safe base64 of an HMAC-SHA256 and the claim. It does not expire (CAN-SPAM)."""
     payload = _encode(claim)
-    return base64.urlsafe_b64encode(hmac.digest(secret, payload, "sha256") + payload).rstrip(b"=").decode()
+    return _spell(hmac.digest(secret, payload, "sha256") + payload)
 
 
 def verify(token: str, secret: bytes) -> Unsubscribe | None:
@@ -36,6 +36,8 @@ def verify(token: str, secret: bytes) -> Unsubscribe | None:
         raw = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error):
         return None
+    if _spell(raw) != token:  # Python reads the characters of plain base64 too
+        return None
     signature, payload = raw[:_SIGNATURE_LENGTH], raw[_SIGNATURE_LENGTH:]
     if not secret or not hmac.compare_digest(signature, hmac.digest(secret, payload, "sha256")):
         return None
@@ -43,3 +45,7 @@ def verify(token: str, secret: bytes) -> Unsubscribe | None:
         return _decode(payload)
     except msgspec.DecodeError:
         return None
+
+
+def _spell(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
