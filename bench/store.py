@@ -56,7 +56,7 @@ async def _ours(line: Line, pool: Pool, before: int, count: int) -> float:
         first, began = await _past(pool, before, child), time.perf_counter()
         last = first
         while last < before + count:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
             last = await _stored(pool)
         return (last - first) / (time.perf_counter() - began)
     finally:
@@ -70,7 +70,7 @@ def _environment(line: Line) -> dict[str, str]:
 async def _past(pool: Pool, before: int, child: Child) -> int:
     while (stored := await _stored(pool)) <= before:
         assert child.running, child.log_tail()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
     return stored
 
 

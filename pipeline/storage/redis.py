@@ -1,6 +1,6 @@
 """The Redis (or Valkey) client, and which of its errors mean that the server is away."""
 
-from typing import Self, cast
+from typing import cast
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
@@ -19,6 +19,7 @@ from redis.exceptions import (
 
 from pipeline.config import RedisSettings
 from pipeline.errors import ConfigurationError
+from pipeline.storage.cluster import PatientCluster
 from pipeline.storage.coalescer import Coalescer
 from pipeline.storage.packing import PackingConnection
 
@@ -72,28 +73,9 @@ def _open_server(settings: RedisSettings) -> Redis:
     )
 
 
-class _PatientCluster(RedisCluster):
-    """Connects when it is first used, as the client of one server does: a service may start before its cluster.
-
-    The library closes itself, under the hands of all who wait for an answer, when a call finds a node gone and wants the
-    nodes looked for anew. Here that only has them looked for; connections in use end with their call.
-    """
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._initialize = False
-        await super().aclose()
-
-    async def aclose(self) -> None:
-        """Have the nodes looked for before the next call."""
-        self._initialize = True
-
-
 def _open_cluster(settings: RedisSettings) -> RedisCluster:
     """Finds the nodes by the one that the URL names, and finds them anew when one of them fails or moves."""
-    return _PatientCluster.from_url(
+    return PatientCluster.from_url(
         settings.url,
         socket_connect_timeout=min(CONNECT_TIMEOUT, settings.timeout),
         socket_timeout=settings.timeout,

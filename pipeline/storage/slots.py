@@ -5,11 +5,10 @@ do (`pipeline.storage.keys`): there it becomes one command for each slot, sent t
 A cluster's client has the commands of `Redis` and goes by that name (`pipeline.storage.redis.open_redis`).
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.cluster import ClusterPipeline
 from redis.crc import key_slot
 from redis.exceptions import NoScriptError
 
@@ -45,7 +44,7 @@ async def get_many(redis: Redis, keys: Sequence[str]) -> list[bytes | None]:
     pipeline = cluster.pipeline()
     for group in groups:
         pipeline.execute_command("MGET", *(keys[i] for i in group))
-    return _in_order(groups, await _execute(pipeline))
+    return _in_order(groups, await pipeline.execute())
 
 
 async def publish(redis: Redis, channel: str, messages: Sequence[bytes]) -> None:
@@ -115,18 +114,10 @@ class SlotScript:
         for group in groups:
             keys, arguments = _joined([calls[i] for i in group], common)
             pipeline.execute_command("EVALSHA", self._script.sha, len(keys), *keys, *arguments)
-        return cast("list[list[Answer]]", await _execute(pipeline))
+        return cast("list[list[Answer]]", await pipeline.execute())
 
 
-async def _execute(pipeline: ClusterPipeline) -> list[Any]:
-    """The library trips over a connection that it has closed itself meanwhile, since no node could be found."""
-    try:
-        return await pipeline.execute()
-    except AttributeError as error:
-        raise ConnectionError("the connection was closed while a command was sent") from error
-
-
-def _joined(calls: Iterable[Call], common: Sequence[Argument]) -> tuple[list[str], list[Argument]]:
+def _joined(calls: Sequence[Call], common: Sequence[Argument]) -> tuple[list[str], list[Argument]]:
     keys: list[str] = []
     arguments: list[Argument] = [*common]
     for call in calls:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any, NamedTuple, get_type_hints
-from uuid import UUID
 
 import msgspec
 
@@ -138,7 +137,7 @@ class ColdStore:
     def _schema(self, dataset: str) -> Any:
         arrow = self._arrow
         instant = arrow.timestamp("ms", "UTC")
-        types = {datetime: instant, UUID: arrow.string(), str: arrow.string(), int: arrow.int32(), bool: arrow.bool_()}
+        types = {datetime: instant, str: arrow.string(), int: arrow.int32(), bool: arrow.bool_()}
         hints = get_type_hints(SHAPES[dataset])
         return arrow.schema([(name, types.get(hints[name], instant)) for name in SHAPES[dataset]._fields])
 

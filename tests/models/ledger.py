@@ -45,17 +45,17 @@ class LedgerModel:
     def start(self, token: str, serial: int, key: str, mark: str, found: State, body: bytes) -> Move:
         if mark in self.cancelled:
             return Move.CANCELLED
-        return Move(self._move(token, serial, key, _may_start_from(found), State.SENDING, body))
+        return Move(self.move(token, serial, key, _may_start_from(found), State.SENDING, body))
 
     def release(self, token: str, serial: int, key: str, body: bytes) -> bool:
-        return self._move(token, serial, key, {State.SENDING}, State.LEASED, body)
+        return self.move(token, serial, key, {State.SENDING}, State.LEASED, body)
 
     def close(self, token: str, serial: int, key: str, found: State, body: bytes) -> bool:
-        return self._move(token, serial, key, {State.SENDING} | _may_start_from(found), State.DONE, body)
+        return self.move(token, serial, key, {State.SENDING} | _may_start_from(found), State.DONE, body)
 
     def account(self, token: str, serial: int, key: str, waiting: bytes | None) -> bool:
         to = State.ACCOUNTED if waiting is None else State.ACCOUNTED_WAITING
-        return self._move(token, serial, key, {State.DONE}, to, waiting or b"")
+        return self.move(token, serial, key, {State.DONE}, to, waiting or b"")
 
     def restore(self, token: str, key: str, state: State, body: bytes) -> None:
         if key not in self.entries:
@@ -65,7 +65,7 @@ class LedgerModel:
         self.entries.clear()
         self.cancelled.clear()
 
-    def _move(self, token: str, serial: int, key: str, origins: set[State], to: State, body: bytes) -> bool:
+    def move(self, token: str, serial: int, key: str, origins: set[State], to: State, body: bytes) -> bool:
         entry = self.entries.get(key)
         allowed = entry is None or self._allowed(entry, token, serial, origins)
         if allowed:

@@ -1,2 +1,2 @@
 INSERT INTO status_events SELECT * FROM staged_statuses ON CONFLICT DO NOTHING
-RETURNING event_id, notification_id, occurred_at, status, attempt;
+RETURNING event_id, notification_id::text, occurred_at, status, attempt;
