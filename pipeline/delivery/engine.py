@@ -184,6 +184,12 @@ class Engine:
         if self._lanes.unpark(_is_held, count):
             self._put_to_work()
 
+    def commit_refused(self, partitions: Collection[int]) -> None:
+        """Each rebalance ends the generation under which a commit was asked for."""
+        for number in partitions:
+            if (partition := self._partitions.get(number)) is not None:
+                partition.stamp = None
+
     def metadata_refused(self) -> None:
         limit = self._commits.refused()
         logger.error(

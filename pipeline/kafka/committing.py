@@ -31,15 +31,21 @@ class Commits:
             for number in numbers:
                 self._due.pop(number, None)
 
-    def make(self, consumer: Consumer) -> None:
-        """All that is due, without waiting for the answer."""
+    def take(self) -> Offsets:
+        """All that is due: it is not due any more."""
         with self._lock:
             due, self._due = self._due, {}
-        if due:
+        return due
+
+    def make(self, consumer: Consumer) -> list[int]:
+        """All that is due, without waiting for the answer. Answers the partitions for which it could not even be asked."""
+        if due := self.take():
             try:
                 consumer.commit(offsets=self._positions(due), asynchronous=True)
             except KafkaException as error:
-                logger.warning("cannot commit %s: %s; the next commit covers it", self._topic, error.args[0].str())
+                logger.warning("cannot commit %s: %s; it is committed again", self._topic, error.args[0].str())
+                return list(due)
+        return []
 
     def make_last(self, consumer: Consumer, offsets: Offsets) -> None:
         """While letting go of these, and wait; the offsets alone, should the broker take no such metadata."""

@@ -51,6 +51,9 @@ class Listener(Protocol):
     def committed(self, partitions: Sequence[int]) -> None:
         """A commit of these has reached the broker."""
 
+    def commit_refused(self, partitions: Sequence[int]) -> None:
+        """A commit of these did not reach the broker, or was refused: where they stand is to be committed once more."""
+
     def metadata_refused(self) -> None:
         """The broker takes less metadata than a commit had: nothing of that commit counts."""
 
@@ -63,6 +66,9 @@ class Unremembering:
 
     def committed(self, partitions: Sequence[int]) -> None:
         """See `Listener.committed`."""
+
+    def commit_refused(self, partitions: Sequence[int]) -> None:
+        """See `Listener.commit_refused`. What is read again after a crash is known by who wrote it down."""
 
     def metadata_refused(self) -> None:
         """See `Listener.metadata_refused`."""

@@ -159,7 +159,8 @@ class KafkaSource:
             self._is_well()
             paused = False
             while not self._stopping.is_set():
-                self._commits.make(consumer)
+                if refused := self._commits.make(consumer):
+                    self._tell(self._listener.commit_refused, refused)
                 paused = self._heed_back_pressure(consumer, paused)
                 self._heed_what_is_held(consumer, paused)
                 self._revoked.clear()
@@ -277,8 +278,10 @@ class KafkaSource:
             self._uncommitted.difference_update(_numbers(partitions))
             self._hurrying = self._hurrying and bool(self._uncommitted)
             self._tell(self._listener.committed, _numbers(partitions))
-        elif error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
-            logger.warning("a commit failed: %s; the next one covers it", error.str())
+        elif KafkaError._NO_OFFSET not in codes:  # noqa: SLF001
+            why = error.str() if error is not None else ", ".join(str(KafkaError(code)) for code in codes)
+            logger.warning("a commit failed: %s; it is made again", why)
+            self._tell(self._listener.commit_refused, _numbers(partitions))
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = _numbers(partitions)

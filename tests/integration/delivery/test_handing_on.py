@@ -5,8 +5,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from confluent_kafka import Consumer
 
 from pipeline.events.vocabulary import Status
+from pipeline.kafka.committing import Commits
 from pipeline.kafka.group_protocol import GroupProtocol
 from pipeline.providers.base import Outcome
 
@@ -79,3 +81,24 @@ async def test_partitions_that_go_to_and_fro_under_load_lose_and_repeat_nothing(
         f"k{n}" for n in range(0, 1200, 10)
     )
     assert not any(s.in_doubt for s in outcomes.values())
+
+
+async def test_a_commit_that_is_refused_is_made_again(
+    world: "World", protocol: GroupProtocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one is that was asked for under the generation before a rebalance; nothing else may follow it."""
+    refused = list[int]()
+    make = Commits.make
+
+    def refuse_first(commits: Commits, consumer: Consumer) -> list[int]:
+        due = commits.take() if len(refused) < 4 else {}
+        refused.extend(due)
+        return list(due) or make(commits, consumer)
+
+    monkeypatch.setattr(Commits, "make", refuse_first)
+    world.protocol = protocol
+    world.start()
+    await world.produce(*(world.dispatch(f"k{n}", f"user{n}") for n in range(20)))
+    await world.outcomes(20)
+    await world.settled()
+    assert len(refused) >= 4
