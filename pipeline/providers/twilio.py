@@ -10,7 +10,7 @@ from yarl import URL
 from pipeline.config import TwilioSettings
 from pipeline.errors import ConfigurationError
 from pipeline.providers.base import Outcome, Scope, SendResult
-from pipeline.providers.http import Answer, open_session, post
+from pipeline.providers.http import Answer, open_session, post, request
 from pipeline.providers.table import Row
 
 NAME = "twilio"
@@ -71,6 +71,16 @@ class _Reply(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Reply).decode
 
 
+class _Account(msgspec.Struct):
+    status: str = ""
+
+
+_decode_account = msgspec.json.Decoder(_Account).decode
+
+ACTIVE = "active"
+"""Of an account: the others are ``suspended`` and ``closed``. https://www.twilio.com/docs/iam/api/account"""
+
+
 def classify(answer: Answer) -> SendResult:
     """What an answer means."""
     try:
@@ -116,6 +126,7 @@ class Twilio:
             raise ConfigurationError(f"set {', '.join('providers.twilio.' + name for name in missing)} to send SMS")
         base = settings.base_url.rstrip("/")
         self._url = URL(f"{base}/2010-04-01/Accounts/{settings.account_sid}/Messages.json", encoded=True)
+        self._account_url = URL(f"{base}/2010-04-01/Accounts/{settings.account_sid}.json", encoded=True)
         self._headers = {
             "Authorization": aiohttp.encode_basic_auth(settings.account_sid, token),
             "Content-Type": "application/x-www-form-urlencoded",
@@ -140,3 +151,19 @@ class Twilio:
         if isinstance(answer, Answer):
             return classify(answer)
         return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error, scope=answer.scope)
+
+    async def check(self) -> SendResult:
+        """Whether the account takes our credentials and may send: reads the account, sends nothing."""
+        assert self._session is not None, "start() comes first"
+        answer = await request(self._session, "GET", self._account_url, b"", self._headers)
+        if not isinstance(answer, Answer):
+            return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error, scope=answer.scope)
+        if answer.status != 200:
+            return classify(answer)
+        try:
+            status = _decode_account(answer.body).status
+        except msgspec.DecodeError:
+            return SendResult(outcome=Outcome.CONFIGURATION, provider=NAME, error="unreadable_answer")
+        if status != ACTIVE:
+            return SendResult(outcome=Outcome.CONFIGURATION, provider=NAME, error=f"account_{status or 'unknown'}")
+        return SendResult(outcome=Outcome.ACCEPTED, provider=NAME)

@@ -1,4 +1,4 @@
-"""A simulator of Twilio's ``POST …/Messages.json``."""
+"""A simulator of Twilio's ``POST …/Messages.json``, and of ``GET`` of the account itself."""
 
 import base64
 import json
@@ -34,7 +34,18 @@ class TwilioSimulator(HttpSimulator):
         super().__init__(script)
         self.account_sid = "AC" + secrets.token_hex(16)
         self.auth_token = secrets.token_hex(16)
+        self.account_status = "active"
         self._authorization = "Basic " + base64.b64encode(f"{self.account_sid}:{self.auth_token}".encode()).decode()
+
+    async def other(self, request: web.BaseRequest, body: bytes) -> Reply | None:  # noqa: ARG002 - the seam's
+        """``GET /2010-04-01/Accounts/{sid}.json``."""
+        if request.method != "GET":
+            return None
+        if request.headers.get("Authorization") != self._authorization:
+            return error_reply(401, 20003)
+        if request.path != f"/2010-04-01/Accounts/{self.account_sid}.json":
+            return error_reply(404, 20404)
+        return Reply(200, json.dumps({"sid": self.account_sid, "status": self.account_status}).encode(), _JSON)
 
     def accept(self, request: web.BaseRequest, body: bytes) -> Accepted:
         """See `HttpSimulator.accept`."""
