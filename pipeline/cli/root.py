@@ -7,6 +7,7 @@ import typer
 from pipeline.cli import (
     accounts,
     audit,
+    capacity,
     catalogue,
     demo,
     devices,
@@ -47,6 +48,7 @@ app.command("accounts")(accounts.accounts)
 app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)
+app.command("plan-capacity")(capacity.plan_capacity)
 app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(catalogue.app, name="catalogue")

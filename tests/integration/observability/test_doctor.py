@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from pipeline.events.registry import Registry
 from pipeline.events.releases import read_lock, read_release
 from pipeline.kafka.client import base_config
 from pipeline.kafka.names import ALL_TOPICS, INGEST
-from pipeline.kafka.topology import apply_topics, missing_topics
+from pipeline.kafka.topology import apply_topics, missing_topics, plan_topics
+from pipeline.kafka.topology_plan import Action
 from pipeline.observability import kafka_checks, postgres_checks, redis_checks
 from pipeline.observability.checks import Finding, Level, examine, examine_kafka, examine_postgres, examine_redis
 from pipeline.observability.registry_checks import LEVEL, examine_registry
@@ -100,32 +101,34 @@ class TestKafka:
         fault(found, "kafka", Level.FAIL, "sasl.passwort", "PIPELINE_KAFKA__CLIENT")
         assert "hunter2" not in str(found)
 
-    def test_a_topic_that_is_not_there(self, empty_topics: KafkaSettings) -> None:
-        gone = "notifications.sms.low"
-        admin = AdminClient(base_config(empty_topics))
-        admin.delete_topics([gone], operation_timeout=30)[gone].result()
-        deadline = time.monotonic() + 30
-        while not missing_topics(empty_topics) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        fault(examine_kafka(empty_topics), "topics", Level.FAIL, gone, "pipeline topics apply")
-        apply_topics(empty_topics, partitions=3, replication_factor=1)
-
     @pytest.mark.real_broker
-    def test_a_topic_whose_settings_were_changed_by_hand(self, empty_topics: KafkaSettings) -> None:
+    def test_topics_that_were_changed_by_hand(self, empty_topics: KafkaSettings) -> None:
         entry = ConfigEntry("retention.ms", "60000", incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ConfigResource.Type.TOPIC, INGEST, incremental_configs=[entry])
-        admin = AdminClient(base_config(empty_topics))
+        gone, admin = "notifications.sms.low", AdminClient(base_config(empty_topics))
         admin.incremental_alter_configs([resource])[resource].result()
+        until(lambda: any(change.action is Action.SET for change in plan_topics(empty_topics)))
         found = examine_kafka(empty_topics)
         fault(found, "topic settings", Level.WARN, INGEST, "pipeline topics plan")
         fault(found, "topic replicas", Level.WARN, f"{len(ALL_TOPICS)} with another", "kafka-reassign-partitions")
         fault(found, "consumers", Level.WARN, "nobody reads for", "start their services")
+        admin.delete_topics([gone], operation_timeout=30)[gone].result()
+        until(lambda: bool(missing_topics(empty_topics)))
+        fault(examine_kafka(empty_topics), "topics", Level.FAIL, gone, "pipeline topics apply")
         apply_topics(empty_topics, partitions=3, replication_factor=1)
 
     @pytest.mark.real_broker
-    def test_a_clock_that_is_wrong(self, empty_topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_clock_that_is_wrong(self, kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+        apply_topics(kafka_settings, partitions=3, replication_factor=1)
         monkeypatch.setattr(kafka_checks, "now", lambda: time.time() + 100)
-        fault(examine_kafka(empty_topics), "clock kafka", Level.FAIL, "behind ours", "NTP")
+        fault(examine_kafka(kafka_settings), "clock kafka", Level.FAIL, "behind ours", "NTP")
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 class TestRedis:
