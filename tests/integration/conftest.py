@@ -18,7 +18,7 @@ from pipeline.storage.postgres import Pool, open_pool
 from pipeline.storage.redis import open_redis
 from pipeline.storage.repositories import Repositories
 from pipeline.users.directory import UserDirectory
-from tests.databases import new_database
+from tests.databases import make_anew, new_database
 
 
 @pytest.fixture
@@ -45,10 +45,10 @@ def migrated(postgres_dsn: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres_settings(postgres_dsn: str, migrated: str) -> Iterator[PostgresSettings]:
-    """A database of its own, migrated."""
-    with new_database(postgres_dsn, template=migrated) as dsn:
-        yield PostgresSettings(dsn=SecretStr(dsn))
+def postgres_settings(database_dsn: str, migrated: str) -> PostgresSettings:
+    """The test's own database, migrated."""
+    make_anew(database_dsn, template=migrated)
+    return PostgresSettings(dsn=SecretStr(database_dsn))
 
 
 @pytest.fixture
