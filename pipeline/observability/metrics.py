@@ -153,6 +153,18 @@ class Metrics:
         self.gateway_in_flight = Gauge(
             "notifications_gateway_in_flight", "Requests under way at the gateway.", registry=r
         )
+        self.feedback = Counter(
+            "notifications_feedback_total",
+            "What came in after a notification was sent: delivered, bounced, complained, opened, clicked, unsubscribed.",
+            ["channel", "status"],
+            registry=r,
+        )
+        self.webhooks = Counter(
+            "notifications_webhooks_total",
+            "What providers told: taken, repeated, unknown (no such notification), ignored (of no interest), refused.",
+            ["provider", "outcome"],
+            registry=r,
+        )
         self.store_records = Counter(
             "notifications_store_records_total",
             "Status records taken over: stored, repeated (known already), rejected (kept apart).",
