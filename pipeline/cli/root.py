@@ -25,6 +25,7 @@ from pipeline.cli import (
     templates,
     topics,
     users,
+    whatif,
 )
 from pipeline.errors import PipelineError
 
@@ -45,6 +46,7 @@ app.command("demo")(demo.demo)
 app.command("produce")(produce.produce)
 app.command("accounts")(accounts.accounts)
 app.command("explain")(explain.explain)
+app.command("what-if")(whatif.what_if)
 app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)
 app.add_typer(topics.app, name="topics")
