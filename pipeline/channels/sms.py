@@ -1,17 +1,20 @@
 """SMS: one part, through whichever provider the account is at."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import quote
 
 from pipeline.channels.addresses import country_of, phone_number
 from pipeline.channels.base import Part, Refused
-from pipeline.channels.ports import Suppressions
+from pipeline.channels.ports import References, Suppressions
 from pipeline.channels.rendering import Renderer
 from pipeline.channels.segments import is_gsm, segments
 from pipeline.config import SmsSettings
 from pipeline.config.countries import by_country
+from pipeline.errors import Unavailable
 from pipeline.events.records import Dispatch
+from pipeline.events.references import reference_of
 from pipeline.events.vocabulary import Channel, Reason
 from pipeline.providers.base import SendResult
 from pipeline.providers.sms import SmsMessage, SmsProvider
@@ -43,12 +46,15 @@ class SmsSender:
         *,
         public_url: str,
         sender_of: SenderOf,
+        references: References | None = None,
     ) -> None:
+        """`references`: where receipts are looked up by id; without, they are of unknown notifications."""
         self._renderer = renderer
         self._provider = provider
         self._suppressions = suppressions
         self._settings = settings
         self._sender_of = sender_of
+        self._references = references
         self._callback = f"{public_url.rstrip('/')}/v1/webhooks/{provider.name}?notification_id="
 
     async def start(self) -> None:
@@ -79,8 +85,12 @@ class SmsSender:
         message = SmsMessage(to, text, is_gsm(text), sender, dispatch.notification_id, callback, dispatch.stream)
         return [Part(key="", payload=SmsPart(address, message))]
 
-    async def send(self, dispatch: Dispatch, part: Part) -> SendResult:  # noqa: ARG002 - as the port has it
+    async def send(self, dispatch: Dispatch, part: Part) -> SendResult:
+        """See `pipeline.channels.base.ChannelSender.send`. A receipt may be there before the answer is."""
         assert isinstance(part.payload, SmsPart)
+        if self._references:
+            with suppress(Unavailable):  # its receipts will be of an unknown notification; the message is worth more
+                await self._references.put(reference_of(dispatch))
         return await self._provider.send(part.payload.message)
 
     async def prune(self, dispatch: Dispatch, part: Part, result: SendResult) -> None:

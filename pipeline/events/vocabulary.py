@@ -146,6 +146,9 @@ class Reason(StrEnum):
     INVALID_DATA = "invalid_data"
     IN_DOUBT = "in_doubt"
     DROPPED = "dropped"
+    # after it was sent
+    REPORTED = "reported"
+    UNDELIVERABLE = "undeliverable"
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -183,6 +186,8 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.INVALID_DATA: "The event's data is not what the catalogue says for its type.",
     Reason.IN_DOUBT: "A crash left open whether the provider had accepted it; the policy decided.",
     Reason.DROPPED: "A person removed it from the dead-letter topic.",
+    Reason.REPORTED: "It was reported after the message was sent: by the provider, or by what the person did.",
+    Reason.UNDELIVERABLE: "It did not get through (mailbox full, phone off, filtered); the address may be good.",
 }
 
 DOUBT_TEXT: dict[str, str] = {

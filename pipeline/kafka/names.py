@@ -11,6 +11,7 @@ DLQ_HANDLED = "notifications.dlq-handled"
 """Which dead letters were replayed or dropped (`pipeline.kafka.handled`); nobody but the operators' commands writes it."""
 
 ROUTER_GROUP = "notification-router"
+SHADOW_GROUP = "notification-router-shadow"
 SCHEDULER_GROUP = "notification-scheduler"
 STORE_GROUP = "notification-store"
 

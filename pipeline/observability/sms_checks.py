@@ -14,8 +14,18 @@ ANSWER_SECONDS = 5.0
 
 
 async def examine_sms(settings: Settings) -> list[Finding]:
-    """A finding for each account in ``sms.providers``, in the order of failover."""
+    """A finding for each account in ``sms.providers``, in the order of failover; none where nothing is set up."""
+    if not _is_used(settings):
+        return []
     return list(await asyncio.gather(*(_examine(entry, settings) for entry in settings.sms.providers)))
+
+
+def _is_used(settings: Settings) -> bool:
+    """Whether somebody has listed accounts, or set anything of those that stand in the list by default."""
+    if "providers" in settings.sms.model_fields_set:
+        return True
+    sections = (getattr(settings.providers, entry.provider_name) for entry in settings.sms.providers)
+    return any(section != type(section)() for section in sections)
 
 
 async def _examine(entry: AccountSettings, settings: Settings) -> Finding:
