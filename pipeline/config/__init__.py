@@ -38,9 +38,9 @@ from pipeline.config.providers import (
     SendGridSettings,
     SesSettings,
     SmtpSettings,
-    TwilioSettings,
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
+from pipeline.config.receipts import ReceiptSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
     CatalogueSettings,
@@ -53,6 +53,7 @@ from pipeline.config.sections import (
     RedisSettings,
     RouterSettings,
 )
+from pipeline.config.sms import SnsSettings, TwilioSettings, VonageSettings
 from pipeline.config.store import ArchiveSettings, StoreSettings
 from pipeline.config.warm_up import WarmUpSettings
 from pipeline.errors import ConfigurationError
@@ -78,6 +79,7 @@ __all__ = [
     "PostgresSettings",
     "ProviderSettings",
     "PushSettings",
+    "ReceiptSettings",
     "RedisSettings",
     "RouterSettings",
     "SchedulerSettings",
@@ -86,8 +88,10 @@ __all__ = [
     "Settings",
     "SmsSettings",
     "SmtpSettings",
+    "SnsSettings",
     "StoreSettings",
     "TwilioSettings",
+    "VonageSettings",
     "WarmUpSettings",
     "WebPushSettings",
 ]
@@ -112,6 +116,7 @@ class Settings(BaseSettings):
     email: EmailSettings = EmailSettings()
     sms: SmsSettings = SmsSettings()
     breaker: BreakerSettings = BreakerSettings()
+    receipts: ReceiptSettings = ReceiptSettings()
     devices: DeviceSettings = DeviceSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()

@@ -8,16 +8,16 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from pipeline.channels.factory import with_overrides
-from pipeline.config import AccountSettings, ProviderSettings, Settings, SmsSettings
+from pipeline.config import AccountSettings, ProviderSettings, Settings
 from pipeline.errors import ConfigurationError
 from pipeline.events.vocabulary import Channel
 from pipeline.observability.finding import Finding, Level
-from pipeline.providers import apns_table, fcm, twilio, webpush_table
+from pipeline.providers import apns_table, fcm, webpush_table
 from pipeline.providers.apns import Apns
 from pipeline.providers.base import Outcome, SendResult
 from pipeline.providers.fcm import Fcm
 from pipeline.providers.mailers import MAILERS
-from pipeline.providers.twilio import Twilio
+from pipeline.providers.sms_providers import SMS_PROVIDERS
 from pipeline.providers.webpush import WebPush
 
 ANSWER_SECONDS = 5.0
@@ -62,7 +62,7 @@ CHECKS: dict[str, Ask] = {
     apns_table.NAME: by(lambda providers, timeout: Apns(providers.apns, timeout=timeout)),
     webpush_table.NAME: _read_webpush,
     **{name: by(open_mailer) for name, open_mailer in MAILERS.items()},
-    twilio.NAME: by(lambda providers, timeout: Twilio(providers.twilio, timeout=timeout)),
+    **{name: by(offer.open) for name, offer in SMS_PROVIDERS.items()},
 }
 """Every provider's check: adding one is a line here."""
 
@@ -96,11 +96,15 @@ async def examine_mail(settings: Settings) -> list[Finding]:
 
 
 async def examine_sms(settings: Settings) -> list[Finding]:
-    """The accounts in ``sms.providers``. Where neither the list nor the account in it was touched, SMS is not in use."""
-    if settings.sms == SmsSettings() and settings.providers.twilio == type(settings.providers.twilio)():
-        remedy = "set providers.twilio, or list other accounts in sms.providers; without SMS nothing is amiss"
-        return [Finding(f"{twilio.NAME} account", Level.WARN, "is not set up: no SMS can be sent", remedy)]
-    return await _examine(Channel.SMS, settings.sms.providers, settings)
+    """The accounts in ``sms.providers``; none where neither the list nor the accounts in it were touched."""
+    return await _examine(Channel.SMS, settings.sms.providers, settings) if _sms_is_used(settings) else []
+
+
+def _sms_is_used(settings: Settings) -> bool:
+    if "providers" in settings.sms.model_fields_set:
+        return True
+    sections = (getattr(settings.providers, entry.provider_name) for entry in settings.sms.providers)
+    return any(section != type(section)() for section in sections)
 
 
 async def _examine(

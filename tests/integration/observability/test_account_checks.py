@@ -68,14 +68,12 @@ async def test_a_twilio_account_is_judged_by_its_own_word(monkeypatch: pytest.Mo
         )
         assert providers.received()["sms"] == {}
     assert well.level is Level.OK
-    assert (suspended.level, suspended.detail) == (Level.FAIL, "refused: account_suspended")
+    assert (suspended.level, suspended.detail) == (Level.FAIL, "refused: suspended")
     assert (refused.level, refused.remedy) == (Level.FAIL, "mend providers.twilio")
 
 
-async def test_sms_that_nobody_has_set_up_is_told_and_is_no_failure() -> None:
-    (finding,) = await examine_sms(Settings())
-    assert finding.level is Level.WARN
-    assert "providers.twilio" in finding.remedy
+async def test_sms_that_nobody_has_set_up_is_no_finding() -> None:
+    assert await examine_sms(Settings()) == []
 
 
 def test_every_provider_that_can_be_listed_has_a_check() -> None:
