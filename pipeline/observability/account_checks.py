@@ -57,14 +57,16 @@ async def _read_webpush(providers: ProviderSettings) -> tuple[SendResult, str]:
     return SendResult(outcome=Outcome.ACCEPTED, provider=client.name), told
 
 
-CHECKS: dict[str, Ask] = {
-    fcm.NAME: by(lambda providers, timeout: Fcm(providers.fcm, timeout=timeout)),
-    apns_table.NAME: by(lambda providers, timeout: Apns(providers.apns, timeout=timeout)),
-    webpush_table.NAME: _read_webpush,
-    **{name: by(open_mailer) for name, open_mailer in MAILERS.items()},
-    **{name: by(offer.open) for name, offer in SMS_PROVIDERS.items()},
+CHECKS: dict[Channel, dict[str, Ask]] = {
+    Channel.PUSH: {
+        fcm.NAME: by(lambda providers, timeout: Fcm(providers.fcm, timeout=timeout)),
+        apns_table.NAME: by(lambda providers, timeout: Apns(providers.apns, timeout=timeout)),
+        webpush_table.NAME: _read_webpush,
+    },
+    Channel.EMAIL: {name: by(open_mailer) for name, open_mailer in MAILERS.items()},
+    Channel.SMS: {name: by(offer.open) for name, offer in SMS_PROVIDERS.items()},
 }
-"""Every provider's check: adding one is a line here."""
+"""The check of every provider of every channel: adding one is a line here."""
 
 
 async def examine_accounts(settings: Settings) -> list[Finding]:
@@ -117,10 +119,9 @@ async def _examine_one(channel: Channel, entry: AccountSettings, settings: Setti
     """Credentials that are refused keep messages from going out; a server that is away may come back."""
     name, section = f"{entry.name} account", f"providers.{entry.provider_name}"
     try:
-        if (ask := CHECKS.get(entry.provider_name)) is None:
-            raise ConfigurationError(
-                f"{channel}.providers: {entry.provider_name!r} is none; there are: {', '.join(CHECKS)}"
-            )
+        if (ask := CHECKS[channel].get(entry.provider_name)) is None:
+            offered = ", ".join(CHECKS[channel])
+            raise ConfigurationError(f"{channel}.providers: {entry.provider_name!r} is none; there are: {offered}")
         result, told = await ask(with_overrides(channel, entry, settings).providers)
     except ConfigurationError as error:
         return Finding(name, Level.FAIL, str(error), f"mend {section}")

@@ -77,5 +77,5 @@ async def test_sms_that_nobody_has_set_up_is_no_finding() -> None:
 
 
 def test_every_provider_that_can_be_listed_has_a_check() -> None:
-    listable = {name for channel, offers in OFFERS.items() if channel is not Channel.IN_APP for name in offers}
-    assert listable == set(CHECKS)
+    listable = {channel: set(offers) for channel, offers in OFFERS.items() if channel is not Channel.IN_APP}
+    assert listable == {channel: set(checks) for channel, checks in CHECKS.items()}
