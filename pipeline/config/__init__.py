@@ -40,6 +40,7 @@ from pipeline.config.providers import (
     TwilioSettings,
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
+from pipeline.config.receipts import ReceiptSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
     CatalogueSettings,
@@ -77,6 +78,7 @@ __all__ = [
     "PostgresSettings",
     "ProviderSettings",
     "PushSettings",
+    "ReceiptSettings",
     "RedisSettings",
     "RouterSettings",
     "SchedulerSettings",
@@ -111,6 +113,7 @@ class Settings(BaseSettings):
     email: EmailSettings = EmailSettings()
     sms: SmsSettings = SmsSettings()
     breaker: BreakerSettings = BreakerSettings()
+    receipts: ReceiptSettings = ReceiptSettings()
     devices: DeviceSettings = DeviceSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()

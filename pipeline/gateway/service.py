@@ -36,6 +36,7 @@ from pipeline.gateway.events.ingest import IngestTopic
 from pipeline.gateway.events.intake import Intake
 from pipeline.gateway.events.routes import EventRoutes
 from pipeline.gateway.events.stories import TopicStories
+from pipeline.gateway.feedback import FeedbackWriter
 from pipeline.gateway.people.devices import DeviceRoutes
 from pipeline.gateway.people.inbox import InboxRoutes, nobody_listens
 from pipeline.gateway.people.preferences import PreferenceRoutes
@@ -81,6 +82,7 @@ class Parts:
     directory: UserDirectory
     repositories: Repositories
     audit: AuditLog
+    feedback: FeedbackWriter
 
 
 async def serve_gateway(runtime: Runtime) -> None:
@@ -200,6 +202,7 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
         directory=directory,
         repositories=Repositories.over(pool, directory.changed),
         audit=open_audit(pool),
+        feedback=FeedbackWriter(redis, topic.deliver, codec, runtime.metrics, retention=settings.receipts.retention),
     )
 
 

@@ -67,9 +67,6 @@ class Unremembering:
     def committed(self, partitions: Sequence[int]) -> None:
         """See `Listener.committed`."""
 
-    def commit_refused(self, partitions: Sequence[int]) -> None:
-        """See `Listener.commit_refused`. What is read again after a crash is known by who wrote it down."""
-
     def metadata_refused(self) -> None:
         """See `Listener.metadata_refused`."""
 

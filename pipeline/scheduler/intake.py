@@ -108,6 +108,10 @@ class Intake(Unremembering):
         async with self._storing:
             return {p.number: Position(p.done) for p in leaving if p.done is not None}
 
+    def commit_refused(self, partitions: Collection[int]) -> None:
+        ours = [self._partitions[number] for number in partitions if number in self._partitions]
+        self._source.commit({p.number: Position(p.done) for p in ours if p.done is not None})
+
     def lost(self, partitions: Collection[int]) -> None:
         self._leave(partitions)
 

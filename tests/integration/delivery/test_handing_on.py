@@ -86,19 +86,24 @@ async def test_partitions_that_go_to_and_fro_under_load_lose_and_repeat_nothing(
 async def test_a_commit_that_is_refused_is_made_again(
     world: "World", protocol: GroupProtocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one is that was asked for under the generation before a rebalance; nothing else may follow it."""
-    refused = list[int]()
+    """As one is that was asked for under the generation before a rebalance; nothing more finishes after it."""
+    refusing, refused = False, set[int]()
     make = Commits.make
 
-    def refuse_first(commits: Commits, consumer: Consumer) -> list[int]:
-        due = commits.take() if len(refused) < 4 else {}
-        refused.extend(due)
+    def make_or_refuse(commits: Commits, consumer: Consumer) -> list[int]:
+        due = commits.take() if refusing else {}
+        refused.update(due)
         return list(due) or make(commits, consumer)
 
-    monkeypatch.setattr(Commits, "make", refuse_first)
+    monkeypatch.setattr(Commits, "make", make_or_refuse)
     world.protocol = protocol
     world.start()
-    await world.produce(*(world.dispatch(f"k{n}", f"user{n}") for n in range(20)))
+    await world.produce(*(world.dispatch(f"a{n}", f"user{n}") for n in range(20)))
     await world.outcomes(20)
     await world.settled()
-    assert len(refused) >= 4
+    refusing = True
+    await world.produce(*(world.dispatch(f"b{n}", f"user{n}") for n in range(20)))
+    await world.outcomes(40)
+    await world.until(lambda: len(refused) == 4)
+    refusing = False
+    await world.settled()
