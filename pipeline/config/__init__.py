@@ -37,7 +37,6 @@ from pipeline.config.providers import (
     SendGridSettings,
     SesSettings,
     SmtpSettings,
-    TwilioSettings,
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
 from pipeline.config.receipts import ReceiptSettings
@@ -53,6 +52,7 @@ from pipeline.config.sections import (
     RedisSettings,
     RouterSettings,
 )
+from pipeline.config.sms import SnsSettings, TwilioSettings, VonageSettings
 from pipeline.config.store import ArchiveSettings, StoreSettings
 from pipeline.config.warm_up import WarmUpSettings
 from pipeline.errors import ConfigurationError
@@ -87,8 +87,10 @@ __all__ = [
     "Settings",
     "SmsSettings",
     "SmtpSettings",
+    "SnsSettings",
     "StoreSettings",
     "TwilioSettings",
+    "VonageSettings",
     "WarmUpSettings",
     "WebPushSettings",
 ]

@@ -200,7 +200,7 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
         acceptor=acceptor,
         limits=limits,
         directory=directory,
-        repositories=Repositories.over(pool, directory.changed),
+        repositories=Repositories.over(pool, directory.changed, max_devices=settings.devices.max_per_user),
         audit=open_audit(pool),
         feedback=FeedbackWriter(redis, topic.deliver, codec, runtime.metrics, retention=settings.receipts.retention),
     )
