@@ -40,6 +40,7 @@ from pipeline.config.providers import (
     TwilioSettings,
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
+from pipeline.config.realtime import RealtimeSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
     CatalogueSettings,
@@ -77,6 +78,7 @@ __all__ = [
     "PostgresSettings",
     "ProviderSettings",
     "PushSettings",
+    "RealtimeSettings",
     "RedisSettings",
     "RouterSettings",
     "SchedulerSettings",
@@ -115,6 +117,7 @@ class Settings(BaseSettings):
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()
     gateway: GatewaySettings = GatewaySettings()
+    realtime: RealtimeSettings = RealtimeSettings()
     log: LogSettings = LogSettings()
 
     @classmethod
