@@ -1,5 +1,6 @@
 """What comes in on the Redis channel, and what goes out to a client. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,7 +48,7 @@ def read_message(raw: bytes) -> tuple[str, Frame]:
         raise Malformed(type(error).__name__) from None
 
 
-def read_event(recipient_id: str, notification_ids: list[str], unread: int) -> bytes:
+def read_event(recipient_id: str, notification_ids: Sequence[str], unread: int) -> bytes:
     """The message that tells a person's clients what was read or archived, and how much is unread now."""
-    data = {"notification_ids": notification_ids, "unread": unread}
+    data = {"notification_ids": list(notification_ids), "unread": unread}
     return msgspec.json.encode({"recipient_id": recipient_id, "event": "read", "data": data})

@@ -1,6 +1,7 @@
 """``/socket.io``: Socket.IO 4, by python-socketio."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from socketio.exceptions import ConnectionRefusedError as SocketRefused
 
 from pipeline.config import RealtimeSettings
 from pipeline.errors import Unavailable
-from pipeline.gateway.problems import Refused, unavailable
+from pipeline.events.canonical import Problem
+from pipeline.gateway.problems import Refused, bad_request, unavailable
 from pipeline.realtime.door import Door, read_cursor, token_of
 from pipeline.realtime.feed import Ended, Feed, Why
 from pipeline.realtime.hub import Hub
@@ -85,8 +87,17 @@ class Sockets:
             if engine_sid in engine.sockets and isinstance(request.transport, asyncio.Transport):
                 self._wires[str(engine_sid)] = request.transport
             request = _without_compression(request)
-        answer: web.StreamResponse = await self._server.handle_request(request)
+        try:
+            answer: web.StreamResponse = await self._server.handle_request(request)
+        except Exception as error:  # noqa: BLE001 - the library lets pass what some broken packets do to it
+            _quiet.debug("a client sent what cannot be read: %s", type(error).__name__)
+            return await self._hang_up(request)
         return answer
+
+    async def _hang_up(self, request: web.Request) -> web.StreamResponse:
+        for engine_sid in [sid for sid, wire in self._wires.items() if wire is request.transport]:
+            await self._close(engine_sid)
+        raise bad_request([Problem("", "is not Engine.IO")])
 
     async def keep_clean(self) -> None:
         """Send away who connected and does not say who they are; let go of who left unnoticed. Until cancelled."""
@@ -106,6 +117,7 @@ class Sockets:
         """Wait until those who were sent away are gone."""
         tasks = [client.task for client in self._clients.values() if client.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(self._close(engine_sid) for engine_sid in list(self._server.eio.sockets)))
         await self._server.shutdown()
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: object = None) -> None:
@@ -147,7 +159,7 @@ class Sockets:
         client.feed.wake = _nothing
         self._hub.leave(client.feed)
         if (socket := self._server.eio.sockets.get(client.engine_sid)) is not None:
-            socket.queue.put_nowait(None)  # ends the poll or the writer that waits for more
+            _let_go(socket)
 
     def _carry(self, client: Client) -> None:
         if client.task is None or client.task.done():
@@ -188,14 +200,20 @@ class Sockets:
 
     async def _close(self, engine_sid: str) -> None:
         """Close the connection, not the namespace: who is disconnected from that does not come back by themselves."""
-        wire = self._wires.pop(engine_sid, None)
-        try:
+        engine = self._server.eio
+        wire, socket = self._wires.pop(engine_sid, None), engine.sockets.get(engine_sid)
+        with contextlib.suppress(TimeoutError, EngineIOError):
             async with asyncio.timeout(FAREWELL):
-                await self._server.eio.disconnect(engine_sid)
-        except (TimeoutError, EngineIOError):
-            pass
+                await engine.disconnect(engine_sid)
+        if socket is not None:
+            _let_go(socket)
         if wire is not None:
             wire.close()
+
+
+def _let_go(socket: Any) -> None:
+    """End the poll, or the writer, that waits for more."""
+    socket.queue.put_nowait(None)
 
 
 def _without_compression(request: web.Request) -> web.Request:

@@ -50,13 +50,13 @@ def somebody(name: str = "user") -> str:
     return f"{name}-{uuid.uuid4().hex[:8]}"
 
 
-def item(user_id: str, number: int = 0) -> InboxItem:
+def item(user_id: str, number: int = 0, *, title: str | None = None) -> InboxItem:
     return InboxItem(
         notification_id=str(uuid.uuid4()),
         user_id=user_id,
         event_type="order.shipped",
         category="orders",
-        title=f"{number}",
+        title=f"{number}" if title is None else title,
         body="On its way",
         data='{"order": {"id": 1}}',
         created_at=1_700_000_000_123,
