@@ -4,13 +4,10 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Protocol
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from psycopg import sql
 from redis import Redis
 
 from pipeline.config import KafkaSettings
@@ -20,6 +17,7 @@ from pipeline.embedded.processes import Supervisor
 from pipeline.embedded.valkey import Valkey, open_valkey
 from pipeline.errors import ConfigurationError
 from pipeline.kafka.client import base_config
+from tests.databases import new_database
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 
@@ -76,12 +74,8 @@ def postgres_dsn(postgres: Postgres) -> str:
 @pytest.fixture
 def database_dsn(postgres_dsn: str) -> Iterator[str]:
     """A new, empty database, dropped afterwards whoever is still connected."""
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield urlsplit(postgres_dsn)._replace(path=f"/{name}").geturl()
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(postgres_dsn) as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="session")

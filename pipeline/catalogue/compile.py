@@ -9,7 +9,14 @@ import yaml
 
 from pipeline.catalogue.checks import Problem
 from pipeline.catalogue.collapse import CollapseKey
-from pipeline.catalogue.document import CapDocument, CatalogueDocument, DigestDocument, EscalationDocument, TypeDocument
+from pipeline.catalogue.document import (
+    CapDocument,
+    CatalogueDocument,
+    DigestDocument,
+    EscalationDocument,
+    StepDocument,
+    TypeDocument,
+)
 from pipeline.catalogue.model import (
     Cap,
     Catalogue,
@@ -19,6 +26,7 @@ from pipeline.catalogue.model import (
     Dimension,
     Entry,
     Escalation,
+    Step,
     WhenUsersAway,
 )
 from pipeline.catalogue.positions import Path as Place
@@ -74,6 +82,7 @@ class Compiler:
             mandatory=entry.mandatory,
             sends_when_users_away=self._sends_when_users_away(entry),
             digest=None if entry.digest is None else _digest(entry.digest),
+            steps=tuple(_step(step) for step in entry.steps),
         )
 
     def _sends_when_users_away(self, entry: TypeDocument) -> bool:
@@ -134,6 +143,10 @@ def _digest(document: DigestDocument) -> Digest:
         most_items=document.most_items,
         flush_at=document.flush_at,
     )
+
+
+def _step(document: StepDocument) -> Step:
+    return Step(document.channel, document.after * 1000, frozenset(document.unless), document.when is not None)
 
 
 def _escalation(document: EscalationDocument) -> Escalation:

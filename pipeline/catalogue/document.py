@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.catalogue import durations
 from pipeline.catalogue.collapse import CollapseKey
-from pipeline.catalogue.model import DigestMode, Dimension, Excess, InDoubt, Stream, WhenUsersAway
+from pipeline.catalogue.model import DigestMode, Dimension, Excess, InDoubt, Sign, Stream, WhenUsersAway
 from pipeline.events.vocabulary import Channel, Priority
 
 _SLUG = r"^[a-z0-9][a-z0-9_-]*$"
@@ -22,6 +22,10 @@ def _seconds(value: object) -> int:
 def _text(value: object) -> str:
     """YAML reads an unquoted 2 or 2025-01-31 as something other than the text that was meant."""
     return str(value)
+
+
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
 
 
 def _compiles(text: str) -> str:
@@ -64,6 +68,13 @@ class DigestDocument(_Document):
     flush_at: int | None = Field(None, ge=2)
 
 
+class StepDocument(_Document):
+    channel: Channel
+    after: Duration
+    unless: Annotated[list[Sign], BeforeValidator(_one_or_more)] = [Sign.SEEN]
+    when: Literal["failed"] | None = None
+
+
 class CategoryDocument(_Document):
     stream: Stream = Stream.TRANSACTIONAL
     consent: Literal["required", "implied"] = "implied"
@@ -89,6 +100,7 @@ class TypeDocument(_Document):
     mandatory: bool = False
     when_users_away: WhenUsersAway | None = None
     digest: DigestDocument | None = None
+    steps: list[StepDocument] = []
 
 
 class CatalogueDocument(_Document):

@@ -17,6 +17,7 @@ from pipeline.channels.warm_up import WarmUp
 from pipeline.config import EmailSettings
 from pipeline.errors import ConfigurationError
 from pipeline.events.records import Dispatch
+from pipeline.events.references import Seal, reference_of
 from pipeline.events.vocabulary import Channel, Priority, Reason
 from pipeline.providers.base import Outcome, SendResult
 from pipeline.providers.mail import MailMessage, MailProvider
@@ -52,9 +53,10 @@ class EmailSender:
         *,
         public_url: str,
         warm_up: WarmUp | None = None,
+        seal: Seal | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Read the senders.
+        """Read the senders. Without a `seal` mails carry no reference, and their receipts are of unknown notifications.
 
         Raises:
             ConfigurationError: a sender has no usable address.
@@ -63,6 +65,7 @@ class EmailSender:
         self._provider = provider
         self._suppressions = suppressions
         self._warm_up = warm_up
+        self._seal = seal
         self._senders = {
             Stream.TRANSACTIONAL: _sender("email.from_transactional", settings.from_transactional),
             Stream.MARKETING: _sender("email.from_marketing", settings.from_marketing),
@@ -137,6 +140,7 @@ class EmailSender:
             stream=dispatch.stream,
             pool=dispatch.stream,
             content=_mime(sender, content),
+            reference=self._seal.close(reference_of(dispatch)) if self._seal else "",
         )
 
     def _unsubscribe_link(self, dispatch: Dispatch) -> str:

@@ -38,6 +38,7 @@ from pipeline.providers.mailers import MAILERS
 from pipeline.providers.slots import Slots
 from pipeline.providers.twilio import Twilio
 from pipeline.providers.webpush import WebPush
+from pipeline.storage.references import ReferenceShelf, open_seal
 from pipeline.templates.store import TemplateStore
 from pipeline.users.snapshot import Device
 
@@ -85,6 +86,7 @@ def _email(make: Callable[[Settings, float], MailProvider]) -> Open:
         s.email,
         public_url=s.http.public_url,
         warm_up=WarmUp(stores.redis, s.email.warm_up) if s.email.warm_up else None,
+        seal=open_seal(s),
     )
 
 
@@ -101,6 +103,7 @@ def _sms(make: Callable[[Settings, float], SmsProvider], sender: Callable[[Setti
         stores.suppressions,
         public_url=s.http.public_url,
         sender=sender(s),
+        references=ReferenceShelf.of(stores.redis, s),
     )
 
 

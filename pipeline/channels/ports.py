@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from pipeline.events.references import Reference
 from pipeline.events.vocabulary import Channel
 from pipeline.storage.inbox import InboxItem
 
@@ -36,6 +37,17 @@ class Suppressions(Protocol):
         expires_at: datetime | None = None,
     ) -> object:
         """Suppress `address` on `channel` for `stream`."""
+
+
+class References(Protocol):
+    """Where what a status record says of a notification waits for its receipts."""
+
+    async def put(self, reference: Reference) -> None:
+        """Keep it for as long as receipts may come.
+
+        Raises:
+            Unavailable: the store is away.
+        """
 
 
 class Inbox(Protocol):

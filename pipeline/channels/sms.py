@@ -1,15 +1,18 @@
 """SMS: one part, through Twilio."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
 from pipeline.channels.addresses import phone_number
 from pipeline.channels.base import Part, Refused
-from pipeline.channels.ports import Suppressions
+from pipeline.channels.ports import References, Suppressions
 from pipeline.channels.rendering import Renderer
 from pipeline.channels.segments import MAX_SEGMENTS, segments
+from pipeline.errors import Unavailable
 from pipeline.events.records import Dispatch
+from pipeline.events.references import reference_of
 from pipeline.events.vocabulary import Channel, Reason
 from pipeline.providers.base import SendResult
 from pipeline.providers.twilio import OPTED_OUT
@@ -53,11 +56,14 @@ class SmsSender:
         *,
         public_url: str,
         sender: str = "",
+        references: References | None = None,
     ) -> None:
+        """`references`: where receipts are looked up by id; without, they are of unknown notifications."""
         self._renderer = renderer
         self._provider = provider
         self._suppressions = suppressions
         self._sender = sender
+        self._references = references
         self._callback = public_url.rstrip("/") + "/v1/webhooks/twilio?notification_id="
 
     async def start(self) -> None:
@@ -80,8 +86,12 @@ class SmsSender:
         callback = self._callback + quote(dispatch.notification_id, safe="")
         return [Part(key="", payload=SmsPart(address, to, text, callback, self._sender))]
 
-    async def send(self, dispatch: Dispatch, part: Part) -> SendResult:  # noqa: ARG002 - as the port has it
+    async def send(self, dispatch: Dispatch, part: Part) -> SendResult:
+        """See `pipeline.channels.base.ChannelSender.send`. A receipt may be there before the answer is."""
         assert isinstance(part.payload, SmsPart)
+        if self._references:
+            with suppress(Unavailable):  # its receipts will be of an unknown notification; the message is worth more
+                await self._references.put(reference_of(dispatch))
         return await self._provider.send(part.payload.to, part.payload.text, part.payload.status_callback)
 
     async def prune(self, dispatch: Dispatch, part: Part, result: SendResult) -> None:

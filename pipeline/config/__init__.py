@@ -41,6 +41,7 @@ from pipeline.config.providers import (
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
 from pipeline.config.realtime import RealtimeSettings
+from pipeline.config.receipts import ReceiptSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
     CatalogueSettings,
@@ -79,6 +80,7 @@ __all__ = [
     "ProviderSettings",
     "PushSettings",
     "RealtimeSettings",
+    "ReceiptSettings",
     "RedisSettings",
     "RouterSettings",
     "SchedulerSettings",
@@ -113,6 +115,7 @@ class Settings(BaseSettings):
     email: EmailSettings = EmailSettings()
     sms: SmsSettings = SmsSettings()
     breaker: BreakerSettings = BreakerSettings()
+    receipts: ReceiptSettings = ReceiptSettings()
     devices: DeviceSettings = DeviceSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()

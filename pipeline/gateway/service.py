@@ -35,6 +35,7 @@ from pipeline.gateway.events.ingest import IngestTopic
 from pipeline.gateway.events.intake import Intake
 from pipeline.gateway.events.routes import EventRoutes
 from pipeline.gateway.events.stories import TopicStories
+from pipeline.gateway.feedback import FeedbackWriter
 from pipeline.gateway.people.devices import DeviceRoutes
 from pipeline.gateway.people.inbox import InboxRoutes
 from pipeline.gateway.people.preferences import PreferenceRoutes
@@ -80,6 +81,7 @@ class Parts:
     directory: UserDirectory
     repositories: Repositories
     audit: AuditLog
+    feedback: FeedbackWriter
 
 
 async def serve_gateway(runtime: Runtime) -> None:
@@ -195,6 +197,7 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
         directory=directory,
         repositories=Repositories.over(pool, directory.changed),
         audit=open_audit(pool),
+        feedback=FeedbackWriter(redis, topic.deliver, codec, runtime.metrics, retention=settings.receipts.retention),
     )
 
 

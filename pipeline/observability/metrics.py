@@ -153,6 +153,18 @@ class Metrics:
         self.gateway_in_flight = Gauge(
             "notifications_gateway_in_flight", "Requests under way at the gateway.", registry=r
         )
+        self.feedback = Counter(
+            "notifications_feedback_total",
+            "What came in after a notification was sent: delivered, bounced, complained, opened, clicked, unsubscribed.",
+            ["channel", "status"],
+            registry=r,
+        )
+        self.webhooks = Counter(
+            "notifications_webhooks_total",
+            "What providers told: taken, repeated, unknown (no such notification), ignored (of no interest), refused.",
+            ["provider", "outcome"],
+            registry=r,
+        )
         self.store_records = Counter(
             "notifications_store_records_total",
             "Status records taken over: stored, repeated (known already), rejected (kept apart).",
@@ -200,6 +212,18 @@ class Metrics:
         self.realtime_subscriptions = Counter(
             "notifications_realtime_subscriptions_total",
             "Times that the Redis channel was subscribed to; each has the clients' inboxes looked through.",
+            registry=r,
+        )
+        self.shadow_events = Counter(
+            "notifications_shadow_events_total",
+            "Events that the shadow router decided under both catalogues: same, changed, unreadable.",
+            ["result"],
+            registry=r,
+        )
+        self.shadow_differences = Counter(
+            "notifications_shadow_differences_total",
+            "Channels of events on which the catalogues differ, by the verdict under each.",
+            ["channel", "present", "candidate"],
             registry=r,
         )
         self.dependency_up = Gauge(

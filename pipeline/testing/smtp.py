@@ -124,8 +124,8 @@ class SmtpSimulator:
             self.mails.append(content)
         if fault in {Fault.NO_ANSWER, Fault.LATE}:
             await self._keep_silent(SILENCE if fault is Fault.NO_ANSWER else self.script.behaviour.late_after)
-        elif fault in {Fault.RESET_BEFORE, Fault.RESET_AFTER} and isinstance(server.transport, asyncio.Transport):
-            server.transport.abort()
+        elif fault in {Fault.RESET_BEFORE, Fault.RESET_AFTER} and server.transport:
+            server.transport.abort()  # type: ignore[attr-defined]  # of asyncio's transports, or uvloop's
         refusal = _AT_CONTENT.get(fault) if fault else None
         return refusal or f"250 2.0.0 Ok: queued as {self.received.accepted:08X}"
 

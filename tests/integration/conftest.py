@@ -1,7 +1,8 @@
 """The topics and stores of the pipeline, fresh for each test."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -17,6 +18,7 @@ from pipeline.storage.postgres import Pool, open_pool
 from pipeline.storage.redis import open_redis
 from pipeline.storage.repositories import Repositories
 from pipeline.users.directory import UserDirectory
+from tests.databases import make_anew, new_database
 
 
 @pytest.fixture
@@ -34,10 +36,18 @@ def empty_topics(kafka_settings: KafkaSettings) -> KafkaSettings:
     return kafka_settings
 
 
+@pytest.fixture(scope="session")
+def migrated(postgres_dsn: str) -> Iterator[str]:
+    """The name of a database that was migrated once: a copy of it is made far sooner than it is."""
+    with new_database(postgres_dsn) as dsn:
+        migrate(dsn)
+        yield urlsplit(dsn).path.strip("/")
+
+
 @pytest.fixture
-def postgres_settings(database_dsn: str) -> PostgresSettings:
-    """A database of its own, migrated."""
-    migrate(database_dsn)
+def postgres_settings(database_dsn: str, migrated: str) -> PostgresSettings:
+    """The test's own database, migrated."""
+    make_anew(database_dsn, template=migrated)
     return PostgresSettings(dsn=SecretStr(database_dsn))
 
 

@@ -70,3 +70,16 @@ async def test_the_printed_environment_is_all_that_a_pipeline_needs(environment:
             async with session.post(f"{control}/_control/behaviour", json=wrong) as response:
                 assert response.status == 400
     await asyncio.gather(fcm.close(), smtp.close())
+
+
+async def test_a_mail_that_is_lost_with_its_connection_is_not_accepted(environment: dict[str, str]) -> None:
+    """The process runs on uvloop, whose transports are of another kind than asyncio's."""
+    body = {"behaviour": {"delay_ms": 0, "faults": {"reset_before": 1.0}}, "channel": "email"}
+    url = f"{environment[CONTROL_VARIABLE]}/_control/behaviour"
+    async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
+        assert response.status == 200, await response.text()
+    smtp = Smtp(Settings.load().providers.smtp, timeout=5)
+    assert (
+        await smtp.send(sample_mail("n3", subject="Grüße", text="Text", html="<p>HTML</p>"))
+    ).outcome is Outcome.AMBIGUOUS
+    await smtp.close()
