@@ -37,7 +37,6 @@ from pipeline.config.providers import (
     SendGridSettings,
     SesSettings,
     SmtpSettings,
-    TwilioSettings,
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
 from pipeline.config.realtime import RealtimeSettings
@@ -54,6 +53,7 @@ from pipeline.config.sections import (
     RedisSettings,
     RouterSettings,
 )
+from pipeline.config.sms import SnsSettings, TwilioSettings, VonageSettings
 from pipeline.config.store import ArchiveSettings, StoreSettings
 from pipeline.config.warm_up import WarmUpSettings
 from pipeline.errors import ConfigurationError
@@ -89,8 +89,10 @@ __all__ = [
     "Settings",
     "SmsSettings",
     "SmtpSettings",
+    "SnsSettings",
     "StoreSettings",
     "TwilioSettings",
+    "VonageSettings",
     "WarmUpSettings",
     "WebPushSettings",
 ]
