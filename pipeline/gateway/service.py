@@ -38,7 +38,7 @@ from pipeline.gateway.events.routes import EventRoutes
 from pipeline.gateway.events.stories import TopicStories
 from pipeline.gateway.feedback import FeedbackWriter
 from pipeline.gateway.people.devices import DeviceRoutes
-from pipeline.gateway.people.inbox import InboxRoutes, nobody_listens
+from pipeline.gateway.people.inbox import InboxRoutes
 from pipeline.gateway.people.preferences import PreferenceRoutes
 from pipeline.gateway.people.profiles import ProfileRoutes
 from pipeline.gateway.routes import Routes
@@ -48,6 +48,7 @@ from pipeline.kafka.producer import AsyncProducer
 from pipeline.kafka.statistics import Statistics
 from pipeline.kafka.topology import missing_topics
 from pipeline.observability.patience import until_available
+from pipeline.realtime.reads import ReadBroadcast
 from pipeline.runtime import Background, Runtime, spare_the_collector
 from pipeline.storage.api_keys import ApiKeys
 from pipeline.storage.inbox_reader import InboxReader
@@ -126,7 +127,7 @@ def areas(parts: Parts) -> list[Routes]:
             repositories.preferences, repositories.users, parts.directory, parts.catalogue, auditor
         ).table(),
         DeviceRoutes(repositories.devices, auditor).table(),
-        InboxRoutes(InboxReader(parts.pool), nobody_listens).table(),
+        InboxRoutes(InboxReader(parts.pool), ReadBroadcast(parts.redis)).table(),
     ]
 
 
