@@ -40,6 +40,7 @@ from pipeline.config.providers import (
     SmtpSettings,
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
+from pipeline.config.realtime import RealtimeSettings
 from pipeline.config.receipts import ReceiptSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
@@ -79,6 +80,7 @@ __all__ = [
     "PostgresSettings",
     "ProviderSettings",
     "PushSettings",
+    "RealtimeSettings",
     "ReceiptSettings",
     "RedisSettings",
     "RouterSettings",
@@ -121,6 +123,7 @@ class Settings(BaseSettings):
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()
     gateway: GatewaySettings = GatewaySettings()
+    realtime: RealtimeSettings = RealtimeSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

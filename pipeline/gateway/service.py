@@ -24,6 +24,7 @@ from pipeline.events.schemas import SchemaBook
 from pipeline.gateway.admission import Admission
 from pipeline.gateway.application import Door, make_application
 from pipeline.gateway.audit import AuditLog, Auditor, open_audit
+from pipeline.gateway.auth.expiry import watch_keys
 from pipeline.gateway.auth.gate import Gate
 from pipeline.gateway.auth.jwks import Jwks
 from pipeline.gateway.auth.keyring import Keyring
@@ -37,15 +38,17 @@ from pipeline.gateway.events.routes import EventRoutes
 from pipeline.gateway.events.stories import TopicStories
 from pipeline.gateway.feedback import FeedbackWriter
 from pipeline.gateway.people.devices import DeviceRoutes
-from pipeline.gateway.people.inbox import InboxRoutes, nobody_listens
+from pipeline.gateway.people.inbox import InboxRoutes
 from pipeline.gateway.people.preferences import PreferenceRoutes
 from pipeline.gateway.people.profiles import ProfileRoutes
 from pipeline.gateway.routes import Routes
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.names import INGEST
 from pipeline.kafka.producer import AsyncProducer
+from pipeline.kafka.statistics import Statistics
 from pipeline.kafka.topology import missing_topics
 from pipeline.observability.patience import until_available
+from pipeline.realtime.reads import ReadBroadcast
 from pipeline.runtime import Background, Runtime, spare_the_collector
 from pipeline.storage.api_keys import ApiKeys
 from pipeline.storage.inbox_reader import InboxReader
@@ -110,6 +113,7 @@ async def open_gateway(runtime: Runtime) -> AsyncIterator[str]:
         )
         background = await stack.enter_async_context(Background())
         background.start(_watch_stores(parts))
+        background.start(watch_keys(ApiKeys(parts.pool), runtime.metrics))
         yield await stack.enter_async_context(_listening(application, settings.gateway))
 
 
@@ -124,7 +128,7 @@ def areas(parts: Parts) -> list[Routes]:
             repositories.preferences, repositories.users, parts.directory, parts.catalogue, auditor
         ).table(),
         DeviceRoutes(repositories.devices, auditor).table(),
-        InboxRoutes(InboxReader(parts.pool), nobody_listens).table(),
+        InboxRoutes(InboxReader(parts.pool), ReadBroadcast(parts.redis)).table(),
     ]
 
 
@@ -162,7 +166,10 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
     session = await stack.enter_async_context(aiohttp.ClientSession())
     book = await open_book(settings.kafka)
     timeout_ms = max(100, int(settings.gateway.ack_timeout * 1000))
-    producer = AsyncProducer(producer_config(settings.kafka, {"message.timeout.ms": timeout_ms}))
+    producer = AsyncProducer(
+        producer_config(settings.kafka, {"message.timeout.ms": timeout_ms}),
+        statistics=Statistics(runtime.metrics, "producer"),
+    )
     await stack.enter_async_context(producer)
     directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl, metrics=runtime.metrics)
     topic = IngestTopic(producer, settings.gateway.ack_timeout, Probe(runtime), runtime.health)

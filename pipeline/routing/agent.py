@@ -95,10 +95,16 @@ def make_app(
         del signal
         standing.joined()
 
+    async def count(_app: object, /, *assigned: set[TP], signal: BaseSignalT[Any], **_kwargs: object) -> None:
+        del signal
+        metrics.rebalances.labels(INGEST).inc()
+        metrics.router_partitions.set(sum(partition.topic == INGEST for tps in assigned for partition in tps))
+
     app.polled = standing.polled
     app.agent(ingest, name="router")(route)
     app.on_partitions_assigned.connect(join)
     app.on_partitions_revoked.connect(forget)
+    app.on_partitions_assigned.connect(count)
     return app
 
 
