@@ -30,6 +30,7 @@ from pipeline.config.failover import (
     SmsSettings,
 )
 from pipeline.config.gateway import GatewaySettings, JwtSettings
+from pipeline.config.pages import PageSettings, TrackingSettings
 from pipeline.config.providers import (
     FcmSettings,
     MailgunSettings,
@@ -75,6 +76,7 @@ __all__ = [
     "LogSettings",
     "MailgunSettings",
     "PaceSettings",
+    "PageSettings",
     "PostgresSettings",
     "ProviderSettings",
     "PushSettings",
@@ -88,6 +90,7 @@ __all__ = [
     "SmsSettings",
     "SmtpSettings",
     "StoreSettings",
+    "TrackingSettings",
     "TwilioSettings",
     "WarmUpSettings",
     "WebPushSettings",
@@ -118,6 +121,8 @@ class Settings(BaseSettings):
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()
     gateway: GatewaySettings = GatewaySettings()
+    pages: PageSettings = PageSettings()
+    tracking: TrackingSettings = TrackingSettings()
     log: LogSettings = LogSettings()
 
     @classmethod
