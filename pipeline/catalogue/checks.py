@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pipeline.catalogue.document import CatalogueDocument, CategoryDocument, DigestDocument, TypeDocument
 from pipeline.catalogue.model import URGENCY, DigestMode, Stream, WhenUsersAway
 from pipeline.catalogue.positions import Path
+from pipeline.catalogue.step_checks import step_problems
 from pipeline.events.vocabulary import Priority
 
 Problem = tuple[Path, str]
@@ -74,6 +75,7 @@ def _entry_problems(path: Path, entry: TypeDocument, document: CatalogueDocument
         yield (*path, "schema_file"), "`schema` stands there too; keep one of the two"
     if entry.digest is not None:
         yield from ((((*path, "digest", key)), text) for key, text in _digest_problems(entry.digest, document))
+    yield from (((*path, *place), text) for place, text in step_problems(entry))
 
 
 def _digest_problems(digest: DigestDocument, document: CatalogueDocument) -> Iterator[tuple[str, str]]:
@@ -83,6 +85,8 @@ def _digest_problems(digest: DigestDocument, document: CatalogueDocument) -> Ite
         yield "type", f"no entry covers event type {digest.type!r}{hint}"
     elif into.digest is not None:
         yield "type", f"{digest.type!r} is itself collected into a digest; give the digest an event type without one"
+    elif into.steps:
+        yield "type", f"{digest.type!r} has `steps`, but a digest is an event of one channel; use a type without steps"
     if digest.longest is not None and digest.mode is DigestMode.FIXED:
         yield "longest", "a fixed window has one length; remove `longest`, or set `mode: sliding`"
     elif digest.longest is not None and digest.longest < digest.window:

@@ -15,6 +15,7 @@ from pipeline.catalogue.document import (
     CategoryDocument,
     DigestDocument,
     EscalationDocument,
+    StepDocument,
     TypeDocument,
 )
 from pipeline.catalogue.model import (
@@ -27,6 +28,7 @@ from pipeline.catalogue.model import (
     Entry,
     Escalation,
     PageTexts,
+    Step,
     WhenUsersAway,
 )
 from pipeline.catalogue.positions import Path as Place
@@ -80,6 +82,7 @@ class Compiler:
             mandatory=entry.mandatory,
             sends_when_users_away=self._sends_when_users_away(entry),
             digest=None if entry.digest is None else _digest(entry.digest),
+            steps=tuple(_step(step) for step in entry.steps),
         )
 
     def _sends_when_users_away(self, entry: TypeDocument) -> bool:
@@ -154,6 +157,10 @@ def _category(name: str, document: CategoryDocument) -> Category:
         consent_text=document.consent_text,
         consent_version=document.consent_version,
     )
+
+
+def _step(document: StepDocument) -> Step:
+    return Step(document.channel, document.after * 1000, frozenset(document.unless), document.when is not None)
 
 
 def _escalation(document: EscalationDocument) -> Escalation:

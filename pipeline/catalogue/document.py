@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.catalogue import durations
 from pipeline.catalogue.collapse import CollapseKey
-from pipeline.catalogue.model import DigestMode, Dimension, Excess, InDoubt, Stream, Tracking, WhenUsersAway
+from pipeline.catalogue.model import DigestMode, Dimension, Excess, InDoubt, Sign, Stream, Tracking, WhenUsersAway
 from pipeline.events.vocabulary import Channel, Priority
 
 _SLUG = r"^[a-z0-9][a-z0-9_-]*$"
@@ -27,6 +27,10 @@ def _text(value: object) -> str:
 def _switch(value: object) -> object:
     """YAML reads an unquoted `on` and `off` as true and false."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
 
 
 def _compiles(text: str) -> str:
@@ -73,6 +77,13 @@ class DigestDocument(_Document):
     flush_at: int | None = Field(None, ge=2)
 
 
+class StepDocument(_Document):
+    channel: Channel
+    after: Duration
+    unless: Annotated[list[Sign], BeforeValidator(_one_or_more)] = [Sign.SEEN]
+    when: Literal["failed"] | None = None
+
+
 class CategoryDocument(_Document):
     stream: Stream = Stream.TRANSACTIONAL
     consent: Literal["required", "implied"] = "implied"
@@ -103,6 +114,7 @@ class TypeDocument(_Document):
     mandatory: bool = False
     when_users_away: WhenUsersAway | None = None
     digest: DigestDocument | None = None
+    steps: list[StepDocument] = []
 
 
 class PagesDocument(_Document):

@@ -68,6 +68,26 @@ class Digest(NamedTuple):
     flush_at: int | None
 
 
+class Sign(StrEnum):
+    """What tells that an earlier step was enough. Who clicked has seen it."""
+
+    SEEN = "seen"
+    CLICKED = "clicked"
+
+
+class Step(NamedTuple):
+    """One channel of a type that waits for what the channels before it bring about.
+
+    It goes `after` milliseconds after the step before it, unless one of the signs in `unless` came from any earlier
+    step; `when_failed`: only if the step before it was not sent.
+    """
+
+    channel: Channel
+    after: int
+    unless: frozenset[Sign]
+    when_failed: bool = False
+
+
 class InDoubt(StrEnum):
     """What becomes of a notification that may or may not have been sent already."""
 
@@ -170,7 +190,8 @@ class Entry(NamedTuple):
     """One entry of the catalogue: an exact event type, a wildcard, or the defaults.
 
     `only_channels` None: every channel is allowed. `ttl` is in milliseconds. `sends_when_users_away`: where it is
-    critical, a copy of the user past its time will do while the database is away.
+    critical, a copy of the user past its time will do while the database is away. `steps` are those of the channels that
+    wait for the others, in their order.
     """
 
     pattern: str
@@ -189,6 +210,7 @@ class Entry(NamedTuple):
     mandatory: bool
     sends_when_users_away: bool = False
     digest: Digest | None = None
+    steps: tuple[Step, ...] = ()
 
     def collapse(self, asked: str | None, data: Mapping[str, object]) -> str | None:
         """The collapse key of an event: its own, else its type's; None: it collapses nothing."""

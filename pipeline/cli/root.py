@@ -24,6 +24,7 @@ COMMANDS = {
     "produce": "produce:produce",
     "accounts": "accounts:accounts",
     "explain": "explain:explain",
+    "what-if": "whatif:what_if",
     "doctor": "doctor:doctor",
     "migrate": "migrate:migrate",
     "topics": "topics:app",

@@ -1,5 +1,6 @@
 """``pipeline router``, ``worker``, ``scheduler``, ``gateway``: one service a process."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,12 +10,33 @@ from pipeline.errors import ConfigurationError
 from pipeline.events.vocabulary import Channel, Priority
 
 
-def router() -> None:
+def router(
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Only compare: decide by --policy too, write nothing but metrics and logs.")
+    ] = False,
+    policy: Annotated[Path | None, typer.Option(help="The catalogue that the shadow tries.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting that the shadow tries: router.unknown_types=suppress.")
+    ] = None,
+) -> None:
     """Decide every event of the ingest topic and hand it to its channels."""
-    from pipeline.routing.service import serve_router
     from pipeline.runtime import run_service
 
-    run_service("router", Settings.load(), serve_router)
+    settings = Settings.load()
+    if shadow and policy is not None:
+        from pipeline.whatif.overrides import overridden
+        from pipeline.whatif.shadow import shadow_service
+
+        candidate = overridden(settings.router, overrides or ())
+        run_service("router-shadow", settings, shadow_service(policy, candidate))
+        return
+    if shadow or policy is not None or overrides:
+        raise ConfigurationError(
+            "give --shadow and --policy FILE together, or neither: only a shadow tries a catalogue"
+        )
+    from pipeline.routing.service import serve_router
+
+    run_service("router", settings, serve_router)
 
 
 def scheduler() -> None:

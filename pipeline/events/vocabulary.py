@@ -127,8 +127,12 @@ class Reason(StrEnum):
     QUIET_HOURS = "quiet_hours"
     FREQUENCY_CAP = "frequency_cap"
     DIGEST = "digest"
+    ESCALATION = "escalation"
     # while it waited
     REPLACED = "replaced"
+    SEEN = "seen"
+    CLICKED = "clicked"
+    NOT_NEEDED = "not_needed"
     # delivery
     ACCEPTED = "accepted"
     INVALID_RECIPIENT = "invalid_recipient"
@@ -169,7 +173,11 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.QUIET_HOURS: "It fell into the user's quiet hours; it waits for their end.",
     Reason.FREQUENCY_CAP: "The user had already received as many of these as the frequency cap allows.",
     Reason.DIGEST: "It is collected into a digest.",
+    Reason.ESCALATION: "It is a later step: it waits to see whether the steps before it are enough.",
     Reason.REPLACED: "A newer notification with the same collapse key took its place while it waited.",
+    Reason.SEEN: "The recipient had seen it on another channel before this step was due.",
+    Reason.CLICKED: "The recipient had followed its link on another channel before this step was due.",
+    Reason.NOT_NEEDED: "This step is for when the one before it fails, and that one was sent.",
     Reason.ACCEPTED: "The provider accepted it.",
     Reason.INVALID_RECIPIENT: "The provider says that the address does not exist (any more).",
     Reason.REJECTED_BY_PROVIDER: "The provider refused it for good.",

@@ -11,6 +11,7 @@ DLQ_HANDLED = "notifications.dlq-handled"
 """Which dead letters were replayed or dropped (`pipeline.kafka.handled`); nobody but the operators' commands writes it."""
 
 ROUTER_GROUP = "notification-router"
+SHADOW_GROUP = "notification-router-shadow"
 SCHEDULER_GROUP = "notification-scheduler"
 STORE_GROUP = "notification-store"
 
@@ -51,6 +52,7 @@ class Header:
     WHEN_USERS_AWAY = "when-users-away"
     DEFERRED_AT = "deferred.at"
     RELEASED_AT = "released.at"
+    STEPS = "steps"
     DLQ_REASON = "dlq.reason"
     DLQ_ERROR = "dlq.error"
     DLQ_ATTEMPTS = "dlq.attempts"

@@ -48,6 +48,7 @@ def read_topics(
     topics: Sequence[str],
     *,
     start: Start = "earliest",
+    until: int | None = None,
     follow: bool = False,
     key: bytes | None = None,
     partitions: Collection[int] | None = None,
@@ -56,7 +57,7 @@ def read_topics(
 ) -> Iterator[list[Message]]:
     """Batches of at most `batch` records, each partition in order, up to the ends as they are now.
 
-    `key` reads only the partition of each topic that holds the records of that key, `partitions` only these. `follow` goes on for ever; while
+    `until` (ms) ends each partition before its first record that is not older, where that is earlier. `key` reads only the partition of each topic that holds the records of that key, `partitions` only these. `follow` goes on for ever; while
     nothing arrives it gives an empty list several times a second, so that its user can look up from it. Compaction and
     transaction markers leave holes in the offsets. Records of an open transaction, and what follows them, are not
     read. Memory is bounded by librdkafka's queue (8 MiB) and one batch.
@@ -70,7 +71,7 @@ def read_topics(
         positions = [position for topic in topics for position in _positions(consumer, reach, topic, key)]
         if partitions is not None:
             positions = [position for position in positions if position[1] in partitions]
-        span = _Span(consumer, reach, positions, start, follow)
+        span = _Span(consumer, reach, positions, start, until, follow)
         if span.empty:
             return
         consumer.assign(span.starts)
@@ -119,6 +120,21 @@ def _bounds(consumer: Consumer, position: Position) -> tuple[int, int]:
             time.sleep(0.1)
 
 
+def _beyond(consumer: Consumer, bounds: dict[Position, tuple[int, int]]) -> dict[Position, tuple[int, int]]:
+    """The same with the true ends: those that were told are where each partition's last batch begins."""
+    ends = {position: end for position, (_, end) in bounds.items()}
+    consumer.assign([TopicPartition(*position, end) for position, end in ends.items()])
+    left, deadline = set(ends), time.monotonic() + _LEADER_SECONDS
+    while left and time.monotonic() < deadline:
+        for message in consumer.consume(1_000, _POLL_SECONDS):
+            if message.error() is None:
+                ends[_position(message)] = (message.offset() or 0) + 1
+            else:
+                left.discard(_position(message))
+    consumer.unassign()
+    return {position: (low, ends[position]) for position, (low, _) in bounds.items()}
+
+
 def _is_news(message: Message) -> bool:
     error = message.error()
     return error is None or error.code() == _END_OF_PARTITION
@@ -127,10 +143,23 @@ def _is_news(message: Message) -> bool:
 class _Span:
     """From where to where each partition is read, and which are done."""
 
-    def __init__(self, consumer: Consumer, reach: Reach, positions: list[Position], start: Start, follow: bool) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        reach: Reach,
+        positions: list[Position],
+        start: Start,
+        until: int | None,
+        follow: bool,
+    ) -> None:
         try:
             bounds = {p: _bounds(consumer, p) for p in positions}
+            if reach.understates_ends(consumer):
+                bounds = _beyond(consumer, bounds)
             first = _first_offsets(consumer, bounds, start)
+            if until is not None and bounds:
+                ends = _first_offsets(consumer, bounds, until)
+                bounds = {p: (low, min(end, ends[p])) for p, (low, end) in bounds.items()}
         except KafkaException as error:
             raise Unavailable(reach.failure(error.args[0].str())) from error
         self._ends = {} if follow else {p: end for p, (_, end) in bounds.items() if first[p] < end}

@@ -194,6 +194,18 @@ class Metrics:
             "Days by which the oldest partition is past the age of archiving.",
             registry=r,
         )
+        self.shadow_events = Counter(
+            "notifications_shadow_events_total",
+            "Events that the shadow router decided under both catalogues: same, changed, unreadable.",
+            ["result"],
+            registry=r,
+        )
+        self.shadow_differences = Counter(
+            "notifications_shadow_differences_total",
+            "Channels of events on which the catalogues differ, by the verdict under each.",
+            ["channel", "present", "candidate"],
+            registry=r,
+        )
         self.dependency_up = Gauge(
             "notifications_dependency_up",
             "Whether Kafka, Redis, PostgreSQL answer.",

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from pipeline.catalogue.model import Catalogue
 from pipeline.config import RouterSettings
 from pipeline.errors import MalformedRecord, Unavailable, UnknownSchema
+from pipeline.escalation.standing import decode_standings
 from pipeline.events.codec import Codec, DecodedEvent
 from pipeline.events.schemas import SchemaBook
 from pipeline.events.vocabulary import Channel, Origin, Priority, Reason, Verdict
@@ -244,4 +245,5 @@ def _come_again(incoming: Incoming, record: IngestRecord) -> Incoming:
         round=f"{comes_from}+{'+'.join(incoming.event.channels)}".replace(":", "."),
         deferred_at=deferred_at,
         released_at=number_of(record.headers, Header.RELEASED_AT),
+        standings=decode_standings(header(record.headers, Header.STEPS)),
     )

@@ -1,10 +1,12 @@
 """What the router remembers, in Redis: one read and one write for each chunk.
 
 Every key carries the recipient's id as its hash tag, so that all that belongs to a user lies in one slot of a cluster.
-A partition has one router and a user one partition, so nobody else moves these values in between.
+A partition has one router and a user one partition, so nobody else moves these values in between. What was written
+lately is remembered beside it: should Redis be emptied, an event that is produced a second time is still a duplicate.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 from redis.asyncio import Redis
 
@@ -12,10 +14,14 @@ from pipeline.config import RouterSettings
 from pipeline.routing.caps import CapHistory
 from pipeline.routing.claims import decode_claim, encode_claim
 from pipeline.routing.plan import Incoming, Known, Planner
+from pipeline.routing.recent import Recent
 from pipeline.storage.keys import hash_tag
 from pipeline.storage.scripts import lua
 from pipeline.storage.slots import Call, SlotScript, get_many
 from pipeline.users.lookup import Lookup
+
+Value = tuple[str, bytes, int]
+"""Key, bytes, and the milliseconds for which they are kept."""
 
 
 def caps_key(user_id: str) -> str:
@@ -39,11 +45,14 @@ def cancel_key(user_id: str, idempotency_key: str) -> str:
 class RouterState:
     """Reads and writes what deciding a chunk needs."""
 
-    def __init__(self, redis: Redis, lookup: Lookup, settings: RouterSettings) -> None:
+    def __init__(
+        self, redis: Redis, lookup: Lookup, settings: RouterSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._redis = redis
         self._lookup = lookup
         self._retention_ms = int(settings.idempotency_retention * 1000)
         self._put = SlotScript(redis, lua("router_put"))
+        self._recent = Recent(clock)
 
     async def read(self, chunk: Sequence[Incoming]) -> Known:
         """Counters and claims for a chunk, and the users who can be found now: one MGET, and one query for the others."""
@@ -57,6 +66,7 @@ class RouterState:
         values = await get_many(self._redis, keys)
         n, m = len(user_ids), 2 * len(user_ids) + len(claim_ids)
         found = await self._lookup.complete(self._lookup.directory.read(user_ids, values[:n]), user_ids)
+        values[n:] = map(self._recent.either, keys[n:], values[n:])
         return Known(
             users=found.known,
             stale=found.stale,
@@ -72,21 +82,20 @@ class RouterState:
 
     async def write(self, planner: Planner, known: Known, now: int) -> None:
         """Claims, cancels and changed counters, each with its time to live, in one script call."""
-        entries = [*self._claims(planner), *self._cancels(planner), *self._histories(known, now)]
-        if entries:
-            await self._put.tell(entries)
+        values = [*self._claims(planner), *self._histories(known, now)]
+        for key, raw, ttl in values:
+            self._recent.put(key, raw, ttl)
+        values += [(cancel_key(*cancel), b"1", self._retention_ms) for cancel in planner.cancels]
+        if values:
+            await self._put.tell([Call((key,), (raw, ttl)) for key, raw, ttl in values])
 
-    def _claims(self, planner: Planner) -> Iterable[Call]:
-        for (user_id, key), claim in planner.claims.items():
-            yield Call((claim_key(user_id, key),), (encode_claim(claim), self._retention_ms))
-        for round_, claim in planner.rounds.items():
-            yield Call((round_key(*round_),), (encode_claim(claim), self._retention_ms))
+    def _claims(self, planner: Planner) -> Iterable[Value]:
+        for claim, stored in planner.claims.items():
+            yield claim_key(*claim), encode_claim(stored), self._retention_ms
+        for round_, stored in planner.rounds.items():
+            yield round_key(*round_), encode_claim(stored), self._retention_ms
 
-    def _cancels(self, planner: Planner) -> Iterable[Call]:
-        for user_id, key in planner.cancels:
-            yield Call((cancel_key(user_id, key),), (b"1", self._retention_ms))
-
-    def _histories(self, known: Known, now: int) -> Iterable[Call]:
+    def _histories(self, known: Known, now: int) -> Iterable[Value]:
         for user_id, history in known.histories.items():
             if history.changed:
-                yield Call((caps_key(user_id),), (history.pack(), max(1, history.expires_in(now))))
+                yield caps_key(user_id), history.pack(), max(1, history.expires_in(now))

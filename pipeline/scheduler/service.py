@@ -93,7 +93,7 @@ class Scheduler:
         )  # fmt: skip
         upkeep = Upkeep(pool, waits, health, now_ms)
         await until_available("upkeep", upkeep.once, away=waiting.TRY_AGAIN, health=health)
-        releaser = Releaser(pool, codec, producer, waits, health, metrics, now_ms, intake.arrived)
+        releaser = Releaser(pool, codec, producer, waits, health, metrics, now_ms, intake.arrived, catalogue)
         flusher = Flusher(pool, codec, producer, catalogue, directory, waits, health, metrics, now_ms)
         return cls(intake, source, releaser, flusher, upkeep)
 

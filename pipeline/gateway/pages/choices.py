@@ -95,7 +95,8 @@ class WrongTime(ValueError):
 def channels_of(catalogue: Catalogue, category: str) -> Sequence[Channel]:
     """The channels that a category's types go out on, or may."""
     entries = [entry for entry in catalogue.entries.values() if entry.category.name == category]
-    found = {channel for entry in entries for channel in (*entry.channels, *(entry.only_channels or ()))}
+    steps = {step.channel for entry in entries for step in entry.steps}
+    found = steps | {channel for entry in entries for channel in (*entry.channels, *(entry.only_channels or ()))}
     return [channel for channel in Channel if channel in found]
 
 

@@ -257,6 +257,16 @@ async def test_a_router_whose_redis_is_away_waits_and_goes_on(world: World) -> N
     assert len(world.decisions()) == 1
 
 
+async def test_what_was_claimed_and_counted_lately_outlives_a_redis_that_is_emptied(world: World) -> None:
+    await known(world, "kim")
+    comments = [shipped("kim", f"c{i}", event_type="social.comment", channels=[]) for i in range(2)]
+    await world.router.route([world.record(comments[0], 1)])
+    await world.redis.flushall()
+    await world.router.route([world.record(comments[0], 2), world.record(comments[1], 3)])
+    reasons = [d.channels[0].reason for d in world.decisions()]
+    assert reasons == [Reason.ALLOWED, Reason.DUPLICATE, Reason.FREQUENCY_CAP]
+
+
 def released(world: World, event: NotificationRequested, offset: int, deferred_at: int) -> Given:
     headers = (("origin", b"released"), ("deferred.at", b"%d" % deferred_at), ("released.at", b"%d" % NOON))
     return replace(world.record(event, offset), headers=headers)

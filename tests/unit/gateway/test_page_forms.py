@@ -24,7 +24,7 @@ def test_anything_is_fields_or_a_clear_no(body: bytes, kind: str) -> None:
         fields = parse_form(body, kind)
     except (ValueError, LookupError):
         return
-    assert all(isinstance(name, str) and isinstance(value, str) for name, value in fields)
+    assert len(fields) <= max(1, len(body))
 
 
 def test_no_end_of_fields_is_refused() -> None:

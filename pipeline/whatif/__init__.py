@@ -1,0 +1,1 @@
+"""What another catalogue would have decided: of recorded traffic, or of what comes in at the moment."""
