@@ -31,6 +31,7 @@ from pipeline.config.failover import (
     SmsSettings,
 )
 from pipeline.config.gateway import GatewaySettings, JwtSettings
+from pipeline.config.pages import PageSettings, TrackingSettings
 from pipeline.config.providers import (
     FcmSettings,
     MailgunSettings,
@@ -77,6 +78,7 @@ __all__ = [
     "LogSettings",
     "MailgunSettings",
     "PaceSettings",
+    "PageSettings",
     "PostgresSettings",
     "ProviderSettings",
     "PushSettings",
@@ -92,6 +94,7 @@ __all__ = [
     "SmtpSettings",
     "SnsSettings",
     "StoreSettings",
+    "TrackingSettings",
     "TwilioSettings",
     "VonageSettings",
     "WarmUpSettings",
@@ -124,6 +127,8 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     gateway: GatewaySettings = GatewaySettings()
     realtime: RealtimeSettings = RealtimeSettings()
+    pages: PageSettings = PageSettings()
+    tracking: TrackingSettings = TrackingSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -250,9 +250,9 @@ class KafkaSource:
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = set(_numbers(partitions))
         self._assigned_anew = True
-        self._standing.joined()
         if self._rebalances:
             self._rebalances.inc()
+        self._standing.joined()
         self._held = self._held - numbers
         self._uncommitted |= numbers
         self._newcomers.came(numbers, self._revoked)

@@ -91,14 +91,14 @@ def make_app(
         del signal
         router.forget({partition.partition for partitions in revoked for partition in partitions})
 
-    async def join(_app: object, /, *_assigned: set[TP], signal: BaseSignalT[Any], **_kwargs: object) -> None:
-        del signal
-        standing.joined()
-
     async def count(_app: object, /, *assigned: set[TP], signal: BaseSignalT[Any], **_kwargs: object) -> None:
         del signal
         metrics.rebalances.labels(INGEST).inc()
         metrics.router_partitions.set(sum(partition.topic == INGEST for tps in assigned for partition in tps))
+
+    async def join(_app: object, /, *_assigned: set[TP], signal: BaseSignalT[Any], **_kwargs: object) -> None:
+        del signal
+        standing.joined()
 
     app.polled = standing.polled
     app.agent(ingest, name="router")(route)
