@@ -119,6 +119,9 @@ def _responses(route: Route, signature: Signature, known: Mapping[str, JsonSchem
     elif not _is_response(signature.result):
         content = {"application/json": {"schema": _result(signature.result, known)}}
         responses[str(route.status)] = {"description": HTTPStatus(route.status).phrase, "content": content}
+    elif route.produces:
+        content = {route.produces: {"schema": {"type": "string"}}}
+        responses[str(route.status)] = {"description": HTTPStatus(route.status).phrase, "content": content}
     for status in sorted({*_usual_problems(route, signature), *route.problems}):
         responses[str(status)] = {
             "description": HTTPStatus(status).phrase,
