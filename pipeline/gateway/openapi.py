@@ -119,15 +119,16 @@ def _responses(route: Route, signature: Signature, known: Mapping[str, JsonSchem
     elif not _is_response(signature.result):
         content = {"application/json": {"schema": _result(signature.result, known)}}
         responses[str(route.status)] = {"description": HTTPStatus(route.status).phrase, "content": content}
-    elif route.produces:
-        content = {route.produces: {"schema": {"type": "string"}}}
-        responses[str(route.status)] = {"description": HTTPStatus(route.status).phrase, "content": content}
     for status in sorted({*_usual_problems(route, signature), *route.problems}):
         responses[str(status)] = {
             "description": HTTPStatus(status).phrase,
             "content": {CONTENT_TYPE: {"schema": _REF_PROBLEM}},
             **({"headers": _RETRY_AFTER} if status in (429, 503) else {}),
         }
+    for status, kind in route.answers.items():
+        answer = responses.setdefault(str(status), {"description": HTTPStatus(status).phrase})
+        if kind:
+            answer.setdefault("content", {})[kind] = {"schema": {"type": "string"}}
     return responses
 
 

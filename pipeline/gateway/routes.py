@@ -45,8 +45,8 @@ class Route:
     The handler's annotated parameters say what it is given, by name: those of the path; `query` (a struct), `body` (a
     struct from JSON, or bytes as they came), `call`. It returns a struct, None for no content, or a response of its
     own. `access` None: public, or signed in a way of its own. `problems` are statuses beyond those that every route
-    of its kind has. `request` says by content type what a body of bytes looks like, `produces` the content type of a response
-    of its own. `max_body_bytes`: less than the gateway takes elsewhere.
+    of its kind has. `request` says by content type what a body of bytes looks like. `answers` are what responses of
+    its own look like: content type (empty: none) by status. `max_body_bytes`: less than the gateway takes elsewhere.
     """
 
     method: str
@@ -59,7 +59,7 @@ class Route:
     problems: tuple[int, ...] = ()
     content_types: tuple[str, ...] = ("application/json",)
     request: Mapping[str, JsonSchema] = field(default_factory=dict)
-    produces: str = ""
+    answers: Mapping[int, str] = field(default_factory=dict)
     max_body_bytes: int | None = None
 
     @property

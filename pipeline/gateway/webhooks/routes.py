@@ -61,7 +61,7 @@ class WebhookRoutes:
                 problems=(400, 403, 404),
                 content_types=(FORM, JSON),
                 request={kind: _REQUEST[kind] for kind in (FORM, JSON)},
-                produces="text/xml",
+                answers={200: "text/xml"},
                 max_body_bytes=self._limit,
             ),
             Route(
