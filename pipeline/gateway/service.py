@@ -50,10 +50,7 @@ from pipeline.gateway.people.profiles import ProfileRoutes
 from pipeline.gateway.routes import Routes
 from pipeline.gateway.tracking.recorder import Recorder
 from pipeline.gateway.tracking.routes import TrackingRoutes
-from pipeline.gateway.webhooks.accounts import open_webhooks
-from pipeline.gateway.webhooks.replays import Replays
-from pipeline.gateway.webhooks.routes import WebhookRoutes
-from pipeline.gateway.webhooks.taking import Taker
+from pipeline.gateway.webhooks.area import open_webhook_routes
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.names import INGEST
 from pipeline.kafka.producer import AsyncProducer
@@ -67,7 +64,6 @@ from pipeline.storage.inbox_reader import InboxReader
 from pipeline.storage.postgres import Pool, open_pool
 from pipeline.storage.presence import wait_for_stores
 from pipeline.storage.redis import open_redis
-from pipeline.storage.references import ReferenceShelf, open_seal
 from pipeline.storage.repositories import Repositories
 from pipeline.users.directory import UserDirectory
 
@@ -142,7 +138,15 @@ def areas(parts: Parts) -> list[Routes]:
         ).table(),
         DeviceRoutes(repositories.devices, auditor).table(),
         InboxRoutes(InboxReader(parts.pool), ReadBroadcast(parts.redis)).table(),
-        _webhooks(parts).table(),
+        open_webhook_routes(
+            settings,
+            redis=parts.redis,
+            session=parts.session,
+            feedback=parts.feedback,
+            suppressions=repositories.suppressions,
+            metrics=parts.runtime.metrics,
+            now_ms=now_ms,
+        ).table(),
         *hosted(parts),
     ]
 
@@ -172,26 +176,6 @@ def door(parts: Parts) -> Door:
         gate=gate,
         admission=Admission(settings.max_in_flight, settings.max_in_flight_bytes, gauge),
         settings=settings,
-    )
-
-
-def _webhooks(parts: Parts) -> WebhookRoutes:
-    settings, metrics = parts.runtime.settings, parts.runtime.metrics
-    taker = Taker(
-        feedback=parts.feedback,
-        suppressions=parts.repositories.suppressions,
-        seal=open_seal(settings),
-        shelf=ReferenceShelf.of(parts.redis, settings),
-        metrics=metrics,
-        now_ms=now_ms,
-    )
-    return WebhookRoutes(
-        open_webhooks(settings, parts.session),
-        taker,
-        Replays(parts.redis, settings.receipts.retention),
-        metrics,
-        public_url=settings.http.public_url,
-        max_body_bytes=settings.receipts.max_body_bytes,
     )
 
 
