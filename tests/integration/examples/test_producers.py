@@ -45,6 +45,10 @@ def node_example(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
 async def test_what_the_node_example_sends_is_read_and_lies_in_the_partition_that_we_would_choose(
     kafka: KafkaSettings, node_example: Path
 ) -> None:
@@ -55,10 +59,7 @@ async def test_what_the_node_example_sends_is_read_and_lies_in_the_partition_tha
         "SCHEMA_FILE": str(ROOT / "avro" / "released" / "NotificationRequested" / "1.avsc"),
         "SCHEMA_ID": "1",
     }
-    command = ["node", "produce.mjs", user, order]
-    run = subprocess.run(
-        command, cwd=node_example, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    run = await asyncio.to_thread(_run, ["node", "produce.mjs", user, order], node_example, environment)
     assert run.returncode == 0, run.stderr
     said = json.loads(run.stdout)
     async with AsyncClient.over_kafka(kafka.bootstrap_servers) as client:
