@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from pipeline.gateway.people.devices import DeviceRoutes
 from pipeline.gateway.people.inbox import InboxRoutes, nobody_listens
 from pipeline.gateway.people.preferences import PreferenceRoutes
 from pipeline.gateway.people.profiles import ProfileRoutes
+from pipeline.gateway.randomness import RandomIds
 from pipeline.gateway.routes import Routes
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.names import INGEST
@@ -145,7 +145,7 @@ def _events(parts: Parts) -> EventRoutes:
     settings, gateway = parts.runtime.settings, parts.runtime.settings.gateway
     canonical = CanonicalJson(parts.book.schema_of(NotificationRequested.__name__))
     return EventRoutes(
-        intake=Intake(canonical, parts.catalogue, settings.router, now_ms, new_id),
+        intake=Intake(canonical, parts.catalogue, settings.router, now_ms, RandomIds().uuid),
         acceptor=parts.acceptor,
         claims=parts.claims,
         stories=TopicStories(settings, parts.codec, gateway.explain_timeout),
@@ -241,7 +241,3 @@ async def _listening(application: web.Application, settings: GatewaySettings) ->
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def new_id() -> str:
-    return str(uuid.uuid4())
