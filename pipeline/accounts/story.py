@@ -1,7 +1,7 @@
 """Everything the topics say about one event: its decisions and its statuses, and where each channel stands."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 from pipeline.accounts.facts import Fact, fact_of_status, facts_of_decision
 from pipeline.accounts.settle import settle
 from pipeline.accounts.take import open_codec
+from pipeline.accounts.words import Decided, tell_channel
 from pipeline.config import Settings
 from pipeline.errors import MalformedRecord
 from pipeline.events.codec import Codec
@@ -26,7 +27,8 @@ class ChannelStory:
 
     `state` is a word of `pipeline.accounts.settle.State`, `status` the verdict or status that put it there. `decision` is the last one about
     the channel. `channel` is empty for an event that never got as far as channels. `text` says `reason` in words,
-    `doubt` that it was in doubt whether it was sent; empty where it never was.
+    `doubt` that it was in doubt whether it was sent; empty where it never was. `policy_version` is that of `decision`.
+    `explanation` is all that was decided and happened, in sentences, in order of time.
     """
 
     channel: str
@@ -37,6 +39,8 @@ class ChannelStory:
     text: str
     decision: ChannelDecision | None
     doubt: str = ""
+    policy_version: str = ""
+    explanation: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +97,22 @@ def _read(decode: Callable[[bytes | None], T], value: bytes) -> T | None:
 def _channels(decisions: list[Decision], told: list[tuple[DeliveryStatus, int]]) -> list[ChannelStory]:
     facts = [fact for decision in decisions for fact in facts_of_decision(decision, 0)]
     facts += [fact_of_status(status, 0, offset) for status, offset in told]
-    decided = {channel.notification_id: channel for decision in decisions for channel in decision.channels}
-    units = dict.fromkeys(fact.notification_id for fact in facts)
-    return [_channel([f for f in facts if f.notification_id == unit], decided.get(unit)) for unit in units]
+    decided: dict[str, list[Decided]] = {}
+    for decision in decisions:
+        for channel in decision.channels:
+            decided.setdefault(channel.notification_id, []).append(Decided(decision, channel))
+    statuses = [status for status, _ in told]
+    return [
+        _channel(
+            [fact for fact in facts if fact.notification_id == unit],
+            decided.get(unit, []),
+            [status for status in statuses if status.notification_id == unit],
+        )
+        for unit in dict.fromkeys(fact.notification_id for fact in facts)
+    ]
 
 
-def _channel(facts: list[Fact], decision: ChannelDecision | None) -> ChannelStory:
+def _channel(facts: list[Fact], decided: list[Decided], statuses: list[DeliveryStatus]) -> ChannelStory:
     unit = settle(facts)
     said = unit.outcome.said
     return ChannelStory(
@@ -108,6 +122,8 @@ def _channel(facts: list[Fact], decision: ChannelDecision | None) -> ChannelStor
         status=said.word,
         reason=said.reason,
         text=REASON_TEXT[Reason(said.reason)] if said.reason else "",
-        decision=decision,
+        decision=decided[-1].channel if decided else None,
         doubt=DOUBT_TEXT.get(said.word, DOUBT) if any(fact.said.in_doubt for fact in facts) else "",
+        policy_version=decided[-1].whole.policy_version if decided else "",
+        explanation=tell_channel(decided, statuses),
     )

@@ -74,6 +74,7 @@ def _stands(channel: "ChannelStory") -> Iterator[str]:
     if channel.doubt:
         yield f"    in doubt: {channel.doubt}"
     yield f"    notification {channel.notification_id}"
+    yield from (f"    {sentence}" for sentence in channel.explanation)
     if channel.decision is not None:
         yield from _grounds(channel.decision)
 

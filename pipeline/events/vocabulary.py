@@ -144,6 +144,7 @@ class Reason(StrEnum):
     RETRIES_EXHAUSTED = "retries_exhausted"
     TEMPLATE_ERROR = "template_error"
     TOO_LARGE = "too_large"
+    TOO_EXPENSIVE = "too_expensive"
     MALFORMED = "malformed"
     UNKNOWN_SCHEMA = "unknown_schema"
     INVALID_DATA = "invalid_data"
@@ -151,6 +152,7 @@ class Reason(StrEnum):
     DROPPED = "dropped"
     # after it was sent
     REPORTED = "reported"
+    BY_MACHINE = "by_machine"
     UNDELIVERABLE = "undeliverable"
 
 
@@ -187,12 +189,14 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.RETRIES_EXHAUSTED: "All tries failed; it waits in the dead-letter topic for a person.",
     Reason.TEMPLATE_ERROR: "Its template could not be rendered.",
     Reason.TOO_LARGE: "It is larger than the channel allows.",
+    Reason.TOO_EXPENSIVE: "The SMS would cost more than the settings allow.",
     Reason.MALFORMED: "The record could not be read.",
     Reason.UNKNOWN_SCHEMA: "The record names a schema that nobody knows.",
     Reason.INVALID_DATA: "The event's data is not what the catalogue says for its type.",
     Reason.IN_DOUBT: "A crash left open whether the provider had accepted it; the policy decided.",
     Reason.DROPPED: "A person removed it from the dead-letter topic.",
     Reason.REPORTED: "It was reported after the message was sent: by the provider, or by what the person did.",
+    Reason.BY_MACHINE: "A proxy or a scanner opened it or followed its link, as far as can be told, and no person did.",
     Reason.UNDELIVERABLE: "It did not get through (mailbox full, phone off, filtered); the address may be good.",
 }
 

@@ -66,6 +66,11 @@ class CapHistory:
             return now
         return max(now, entries[-limit].at + window * 1000)
 
+    def used(self, scope: bytes, window: int, notification: bytes, now: int) -> int:
+        """How many other dispatches count in the window that ends at `now`; of those that are kept, see the module."""
+        since = now - window * 1000
+        return sum(entry.at > since and entry.notification != notification for entry in self._scopes.get(scope, ()))
+
     def count(self, scope: bytes, limit: int, window: int, notification: bytes, at: int) -> None:
         """Count `notification` as dispatched at `at`; once only, however often it is routed within the window."""
         entries = self._scopes.setdefault(scope, [])

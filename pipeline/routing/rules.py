@@ -178,7 +178,11 @@ def _zone(name: str, noted: Inputs) -> ZoneInfo:
 def caps(n: Notification) -> Held | None:
     """At most so many in any window; critical passes, but counts."""
     counted = _counted(n)
+    counters: Inputs = {}
+    n.inputs["counters"] = counters
     for cap in n.case.type.caps[n.channel]:
+        sent = n.case.history.used(cap.scope, cap.window, counted, n.case.now)
+        counters[cap.name] = {"sent": sent, "limit": cap.limit, "window_s": cap.window}
         free_at = n.case.history.free_at(cap.scope, cap.limit, cap.window, counted, n.case.now)
         if free_at > n.case.now:
             n.inputs["cap"] = {"name": cap.name, "limit": cap.limit, "window_s": cap.window, "free_at": free_at}

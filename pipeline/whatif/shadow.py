@@ -121,13 +121,13 @@ class Shadow(Unremembering):
         self._ours.difference_update(partitions)
         return {number: Position(self._done.pop(number)) for number in partitions if number in self._done}
 
+    def commit_refused(self, partitions: Collection[int]) -> None:
+        self._source.commit({number: Position(self._done[number]) for number in partitions if number in self._done})
+
     def lost(self, partitions: Collection[int]) -> None:
         self._ours.difference_update(partitions)
         for number in partitions:
             self._done.pop(number, None)
-
-    def commit_refused(self, partitions: Collection[int]) -> None:
-        self._source.commit({number: Position(self._done[number]) for number in partitions if number in self._done})
 
     async def _compare_all(self) -> None:
         while True:

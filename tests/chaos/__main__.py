@@ -26,7 +26,7 @@ EVIDENCE = Path("build/chaos-evidence.txt")
 """What the topics say about whatever does not add up, and the faults with their times."""
 
 SETTLE_WITHIN = 180.0
-BETWEEN = (3.0, 8.0)
+BETWEEN = (3.0, 7.0)
 """Seconds from one fault to the next."""
 
 PLAN = Plan(

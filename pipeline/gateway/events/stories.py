@@ -79,7 +79,7 @@ class ChannelOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """Where one channel stands. `channel` null: the event never got as far as channels.
 
     `state` is terminal, waiting or in_flight, `status` the verdict or status that put it there. `rule` and `inputs` are
-    those of the last decision.
+    those of the last decision, as is `policy_version`. `explanation` tells all of it in sentences.
     """
 
     channel: str | None
@@ -90,6 +90,8 @@ class ChannelOutcome(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     rule: str | None = None
     inputs: dict[str, Any] = {}
+    policy_version: str | None = None
+    explanation: list[str] = []
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +168,8 @@ def _outcome(channel: ChannelStory) -> ChannelOutcome:
         text=channel.text,
         rule=decision.rule if decision else None,
         inputs=msgspec.json.decode(decision.inputs, type=dict[str, Any]) if decision else {},
+        policy_version=channel.policy_version or None,
+        explanation=channel.explanation,
     )
 
 
