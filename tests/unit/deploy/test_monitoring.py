@@ -169,6 +169,15 @@ def test_the_chart_brings_the_same_rules() -> None:
     assert rule["spec"]["groups"] == [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
 
 
+def test_the_chart_says_where_the_runbooks_are() -> None:
+    values = {"monitoring": {"prometheusRule": True, "runbooks": "https://git.example.com/pipeline/blob/main/"}}
+    with helm.Chart.load(ROOT / "deploy" / "helm") as chart:
+        made = chart.render(values=values, name="n", namespace="n")
+    urls = [line for text in made.values() for line in text.splitlines() if "runbook_url" in line]
+    assert len(urls) == len(ALERTS)
+    assert all("runbook_url: https://git.example.com/pipeline/blob/main/docs/runbooks/" in url for url in urls)
+
+
 def test_compose_mounts_rules_and_dashboards() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.kafka.yml").read_text())["services"]
     assert "./deploy/prometheus:/etc/prometheus/rules:ro" in services["prometheus"]["volumes"]
