@@ -19,6 +19,7 @@ COMMANDS = {
     "worker": "services:worker",
     "scheduler": "services:scheduler",
     "gateway": "services:gateway",
+    "realtime": "services:realtime",
     "up": "demo:up",
     "demo": "demo:demo",
     "produce": "produce:produce",

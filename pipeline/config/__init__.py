@@ -30,6 +30,7 @@ from pipeline.config.failover import (
     SmsSettings,
 )
 from pipeline.config.gateway import GatewaySettings, JwtSettings
+from pipeline.config.pages import PageSettings, TrackingSettings
 from pipeline.config.providers import (
     FcmSettings,
     MailgunSettings,
@@ -39,6 +40,7 @@ from pipeline.config.providers import (
     SmtpSettings,
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
+from pipeline.config.realtime import RealtimeSettings
 from pipeline.config.receipts import ReceiptSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
@@ -75,9 +77,11 @@ __all__ = [
     "LogSettings",
     "MailgunSettings",
     "PaceSettings",
+    "PageSettings",
     "PostgresSettings",
     "ProviderSettings",
     "PushSettings",
+    "RealtimeSettings",
     "ReceiptSettings",
     "RedisSettings",
     "RouterSettings",
@@ -89,6 +93,7 @@ __all__ = [
     "SmtpSettings",
     "SnsSettings",
     "StoreSettings",
+    "TrackingSettings",
     "TwilioSettings",
     "VonageSettings",
     "WarmUpSettings",
@@ -120,6 +125,9 @@ class Settings(BaseSettings):
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()
     gateway: GatewaySettings = GatewaySettings()
+    realtime: RealtimeSettings = RealtimeSettings()
+    pages: PageSettings = PageSettings()
+    tracking: TrackingSettings = TrackingSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

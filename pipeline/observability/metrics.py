@@ -250,6 +250,12 @@ class Metrics:
             ["channel", "status"],
             registry=r,
         )
+        self.tracked = Counter(
+            "notifications_tracking_total",
+            "Opens and clicks that came in: told (or known already), opted_out, dropped (too many waited for Kafka).",
+            ["status", "outcome"],
+            registry=r,
+        )
         self.webhooks = Counter(
             "notifications_webhooks_total",
             "What providers told: taken, repeated, unknown (no such notification), ignored (of no interest), refused.",
@@ -277,6 +283,32 @@ class Metrics:
         self.store_archive_overdue = Gauge(
             "notifications_store_archive_overdue_days",
             "Days by which the oldest partition is past the age of archiving.",
+            registry=r,
+        )
+        self.realtime_connections = Gauge(
+            "notifications_realtime_connections", "Clients connected to this instance.", ["transport"], registry=r
+        )
+        self.realtime_messages = Counter(
+            "notifications_realtime_messages_total",
+            "Messages heard on the Redis channel, by whether anybody here was meant: `delivered`, `nobody`, `malformed`.",
+            ["outcome"],
+            registry=r,
+        )
+        self.realtime_caught_up = Counter(
+            "notifications_realtime_caught_up_total", "Events that clients got out of the inbox.", registry=r
+        )
+        self.realtime_ended = Counter(
+            "notifications_realtime_ended_total",
+            "Connections that this side ended: `slow`, `expired`, `drained`.",
+            ["reason"],
+            registry=r,
+        )
+        self.realtime_refused = Counter(
+            "notifications_realtime_refused_total", "Connections refused, by HTTP status.", ["status"], registry=r
+        )
+        self.realtime_subscriptions = Counter(
+            "notifications_realtime_subscriptions_total",
+            "Times that the Redis channel was subscribed to; each has the clients' inboxes looked through.",
             registry=r,
         )
         self.shadow_events = Counter(
