@@ -1,6 +1,7 @@
 """``python -m tests.monitoring``: the whole line under traffic, scraped by a real Prometheus.
 
-Asks every query of every dashboard. Exit code 0 only if each has data, but for what shows only what rarely happens.
+Asks every query of every dashboard, and keeps the spans. Exit code 0 only if each query has data, but for what shows
+only what rarely happens, and each event that came over HTTP is one trace from the request to a provider.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from pipeline.observability.boards.panels import RATE, Dashboard, Panel
 from pipeline.storage.api_keys import ApiKeys, NewApiKey
 from pipeline.storage.postgres import open_pool
 from pipeline.testing.traffic import Traffic
+from tests.monitoring.traces import Collector
 
 SIMULATORS = ("--error-rate", "0.03", "--delay-ms", "20", "--seed", "7")
 EVERY = 2
@@ -48,8 +50,9 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=100.0, help="events a second")
     options = parser.parse_args()
     port = free_port()
-    plan = Plan(simulators=SIMULATORS, environment={"PIPELINE_GATEWAY__PORT": str(port)})
-    with Stack.open() as stack:
+    with Collector() as collector, Stack.open() as stack:
+        environment = {"PIPELINE_GATEWAY__PORT": str(port), "PIPELINE_TRACING__ENDPOINT": collector.endpoint}
+        plan = Plan(simulators=SIMULATORS, environment=environment)
         line = open_line(stack, plan, say=_say)
         line.start("gateway", "gateway")
         line.start("store", "store")
@@ -62,7 +65,7 @@ def main() -> int:
         time.sleep(4 * EVERY)
         asked = list(_ask_all(url))
         firing = _query(url, 'ALERTS{alertstate="firing"}')
-    return _report(asked, firing)
+    return max(_report(asked, firing), _report_traces(collector))
 
 
 async def _traffic(line: Line, users: list[str], rate: float, seconds: float, port: int) -> None:
@@ -133,6 +136,15 @@ def _report(asked: list[Asked], firing: list[dict[str, Any]]) -> int:
         f"{len(asked)} queries, {len(asked) - len(empty)} with data, {len(missing)} without that need it\n"
     )
     return 1 if missing else 0
+
+
+def _report_traces(collector: Collector) -> int:
+    whole = collector.whole()
+    for span in whole[0] if whole else []:
+        _say(f"  {span.service}: {span.name}")
+    spans = sum(map(len, collector.traces.values()))
+    sys.stdout.write(f"{spans} spans; {len(whole)} of {OVER_HTTP} events over HTTP are one trace to a provider\n")
+    return 0 if len(whole) == OVER_HTTP else 1
 
 
 def _say(text: str) -> None:
