@@ -178,6 +178,19 @@ def test_the_chart_says_where_the_runbooks_are() -> None:
     assert all("runbook_url: https://git.example.com/pipeline/blob/main/docs/runbooks/" in url for url in urls)
 
 
+def test_the_chart_lets_spans_out_where_they_are_wanted() -> None:
+    def ports(**tracing: str) -> set[int]:
+        values = {"settings": {"kafka": {"bootstrap_servers": "k:9092"}, **({"tracing": tracing} if tracing else {})}}
+        with helm.Chart.load(ROOT / "deploy" / "helm") as chart:
+            made = chart.render(values=values, name="n", namespace="n")
+        (text,) = [text for path, text in made.items() if path.endswith("networkpolicies.yaml")]
+        egress = [rule for policy in yaml.safe_load_all(text) if policy for rule in policy["spec"]["egress"]]
+        return {port["port"] for rule in egress for port in rule["ports"]}
+
+    assert 4318 not in ports()
+    assert 4318 in ports(endpoint="http://collector.observability.svc:4318/v1/traces")
+
+
 def test_compose_mounts_rules_and_dashboards() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.kafka.yml").read_text())["services"]
     assert "./deploy/prometheus:/etc/prometheus/rules:ro" in services["prometheus"]["volumes"]
