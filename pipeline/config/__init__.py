@@ -23,6 +23,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from pipeline.config.base import WrongTogether
 from pipeline.config.failover import (
     AccountSettings,
     BreakerSettings,
@@ -217,6 +218,9 @@ def _explain_json(error: SettingsError) -> str:
 
 def _explain(error: Any) -> str:
     where = [str(part) for part in error["loc"]]
+    if isinstance(wrong := error.get("ctx", {}).get("error"), WrongTogether):
+        variables = " or ".join(PREFIX + "__".join((*where, name)).upper() for name in wrong.names)
+        return f"{wrong} (set them in the YAML file or as {variables})"
     settable = list(itertools.takewhile(lambda part: not isinstance(part, int), error["loc"]))
     variable = PREFIX + "__".join(map(str, settable)).upper()
     return f"{'.'.join(where)}: {error['msg']} (set it in the YAML file or as {variable})"

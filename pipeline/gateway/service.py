@@ -114,6 +114,7 @@ async def open_gateway(runtime: Runtime) -> AsyncIterator[str]:
     It listens before its servers are there: what needs one that is away gets 503 and `Retry-After`.
     """
     settings = runtime.settings
+    runtime.health.need("kafka", "redis", "postgresql")
     async with AsyncExitStack() as stack:
         parts = await _open_parts(runtime, stack)
         application = make_application(

@@ -35,6 +35,7 @@ class TwilioSimulator(HttpSimulator):
         super().__init__(script, also=also)
         self.account_sid = "AC" + secrets.token_hex(16)
         self.auth_token = secrets.token_hex(16)
+        self.account_status = "active"
         self._authorization = "Basic " + base64.b64encode(f"{self.account_sid}:{self.auth_token}".encode()).decode()
 
     async def other(self, request: web.BaseRequest, body: bytes) -> Reply | None:  # noqa: ARG002 - as the port has it
@@ -43,7 +44,7 @@ class TwilioSimulator(HttpSimulator):
             return None
         if request.headers.get("Authorization") != self._authorization:
             return error_reply(401, 20003)
-        account = {"sid": self.account_sid, "friendly_name": "simulated", "status": "active", "type": "Full"}
+        account = {"sid": self.account_sid, "friendly_name": "simulated", "status": self.account_status, "type": "Full"}
         return Reply(200, json.dumps(account).encode(), _JSON)
 
     def accept(self, request: web.BaseRequest, body: bytes) -> Accepted:
