@@ -55,7 +55,7 @@ def promtool() -> str:
 
 def run(*command: str | Path) -> str:
     """What it says; fails with that where it does not succeed."""
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
