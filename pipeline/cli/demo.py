@@ -45,7 +45,11 @@ def demo(
         raise typer.Exit(1)
 
 
-def up() -> None:
+def up(
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Also start Prometheus, which has to be installed, with the alerts.")
+    ] = False,
+) -> None:
     """Start the demo's stack and leave it running until Ctrl-C."""
     from pipeline.demo.run import SYNTHETIC_USERS, load_users
 
@@ -54,6 +58,10 @@ def up() -> None:
         users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         typer.echo(_addresses(line, users[0]))
+        if prometheus:
+            from pipeline.embedded.prometheus import open_prometheus
+
+            typer.echo(f"Prometheus: {open_prometheus(line.stack.supervisor, line.ports)}")
         stopped = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
