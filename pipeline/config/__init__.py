@@ -40,6 +40,7 @@ from pipeline.config.providers import (
     TwilioSettings,
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
+from pipeline.config.retention import RetentionSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
     CatalogueSettings,
@@ -78,6 +79,7 @@ __all__ = [
     "ProviderSettings",
     "PushSettings",
     "RedisSettings",
+    "RetentionSettings",
     "RouterSettings",
     "SchedulerSettings",
     "SendGridSettings",
@@ -106,6 +108,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     store: StoreSettings = StoreSettings()
+    retention: RetentionSettings = RetentionSettings()
     providers: ProviderSettings = ProviderSettings()
     push: PushSettings = PushSettings()
     email: EmailSettings = EmailSettings()

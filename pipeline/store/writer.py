@@ -57,8 +57,8 @@ class Writer:
             Unavailable: PostgreSQL is away; writing again is harmless.
             asyncpg.DataError: a row has what PostgreSQL cannot hold.
         """
-        distinct = {row.key: (row, shard) for row, shard in batch.rows}
-        rows = list(distinct.values())
+        wanted = await self._without_erased(batch.rows)
+        rows = list({row.key: (row, shard) for row, shard in wanted}.values())
         new, merged = await asyncio.gather(
             self._write_events(rows, batch.rejected), self._write_history(rows), return_exceptions=True
         )
@@ -66,8 +66,15 @@ class Writer:
             if isinstance(outcome, BaseException):
                 raise outcome
         assert isinstance(new, int)
-        self._straight = new == len(batch.rows)
+        self._straight = new == len(wanted)
         return Stored(new, len(batch.rows) - new)
+
+    async def _without_erased(self, rows: list[tuple[EventRow, int]]) -> list[tuple[EventRow, int]]:
+        """Of a user who was erased nothing is stored any more; such records count as known."""
+        with reachable():
+            found = await self._pool.fetch(sql("erased_among"), list({row.recipient_id for row, _ in rows}))
+        erased = {str(record["user_id"]) for record in found}
+        return [(row, shard) for row, shard in rows if row.recipient_id not in erased] if erased else rows
 
     async def _write_events(self, rows: list[tuple[EventRow, int]], rejected: Sequence[Rejected]) -> int:
         """Counted in the same transaction, so that the counts are those of the rows."""
