@@ -247,10 +247,8 @@ def _place_late_rows(connection: Connection, dataset: str, before: date) -> None
 
 
 def _merge(connection: Connection, dataset: str, rows: list[Row]) -> None:
-    if dataset == "history":
-        connection.execute(statement("merge_history"), [list(column) for column in zip(*rows, strict=True)])
-        return
-    connection.execute(statement("stage_statuses"))
-    connection.execute(statement("empty_staged_statuses"))
-    copy_rows(connection, "staged_statuses", SHAPES[dataset]._fields, rows)
-    connection.execute(statement("merge_staged_statuses"))
+    staged = {"history": "history", "status_events": "statuses"}[dataset]
+    connection.execute(statement(f"stage_{staged}"))
+    connection.execute(statement(f"empty_staged_{staged}"))
+    copy_rows(connection, f"staged_{staged}", SHAPES[dataset]._fields, rows)
+    connection.execute(statement(f"merge_staged_{staged}"))
