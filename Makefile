@@ -3,6 +3,7 @@ PYTHON ?= python3
 SECONDS ?= 120
 RATE ?= 300
 SEED ?= 1
+JOBS ?= 2
 ARGS ?=
 
 BIN := .venv/bin
@@ -17,8 +18,8 @@ help: ## This list
 demo: $(READY) ## The whole pipeline on this machine, once through
 	@$(BIN)/pipeline demo $(ARGS)
 
-test: $(READY) ## All tests; ARGS="-k quiet_hours" for some
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## All tests, JOBS= at once, each with servers of its own; ARGS="-k quiet_hours" for some
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 up: $(READY) ## The demo's stack, left running
 	@$(BIN)/pipeline up $(ARGS)

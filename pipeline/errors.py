@@ -9,8 +9,13 @@ PipelineError
 ├── UnknownSchema           a record names a schema id that nobody knows
 ├── IncompatibleSchema      a schema change would break readers or writers
 ├── TopologyError           topics differ from their files in a way that cannot be applied safely
+├── ClientError             `pipeline.client` could not hand an event over
+│   ├── EventRefused        it was refused for good: says what to change
+│   └── NotAccepted         nobody knows that it was accepted: send the same event again
 └── Unavailable             Kafka, Redis, PostgreSQL or the registry cannot be reached (wait and try again)
 """
+
+from collections.abc import Sequence
 
 from pipeline.events.vocabulary import Reason
 
@@ -61,6 +66,30 @@ class IncompatibleSchema(PipelineError):
 
 class TopologyError(PipelineError):
     """Topics differ from their files in a way that would destroy data or break keys."""
+
+
+class ClientError(PipelineError):
+    """`pipeline.client` could not hand an event over."""
+
+
+class EventRefused(ClientError):
+    """An event, or the caller, was refused: sending it again as it is changes nothing.
+
+    `status` is the gateway's (400, 401, 403, 409, 413, …; 400 where Kafka is written to directly). `problems` are pairs
+    of a JSON pointer into the event and what to change.
+    """
+
+    def __init__(self, text: str, status: int = 400, problems: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__("; ".join([text, *(f"{pointer or 'the event'}: {what}" for pointer, what in problems)]))
+        self.status = status
+        self.problems = list(problems)
+
+
+class NotAccepted(ClientError):
+    """Within the client's patience nobody said that it was accepted; it may have been all the same.
+
+    Send the very same event again, now or later: its idempotency key keeps it one notification.
+    """
 
 
 class Unavailable(PipelineError):

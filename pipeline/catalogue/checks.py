@@ -6,11 +6,14 @@ from difflib import get_close_matches
 from pipeline.catalogue.document import CatalogueDocument, CategoryDocument, DigestDocument, TypeDocument
 from pipeline.catalogue.model import URGENCY, DigestMode, Stream, WhenUsersAway
 from pipeline.catalogue.positions import Path
+from pipeline.catalogue.step_checks import step_problems
 from pipeline.events.vocabulary import Priority
 
 Problem = tuple[Path, str]
 
 _ALL_WORDS = ("all", "*")
+_TRACKING = "tracking"
+_IS_TRACKING = f"{_TRACKING!r} in a preference means being tracked; choose another name"
 _NEVER_WITHOUT_CONSENT = "marketing, and what requires consent, is never sent on a copy past its time; remove `send`"
 
 
@@ -19,6 +22,8 @@ def problems(document: CatalogueDocument) -> Iterator[Problem]:
     for name, category in document.categories.items():
         if name in _ALL_WORDS:
             yield ("categories", name), f"{name!r} means every category in a preference; choose another name"
+        if name == _TRACKING:
+            yield ("categories", name), _IS_TRACKING
         if category.when_users_away is WhenUsersAway.SEND and _needs_consent(category):
             yield ("categories", name, "when_users_away"), _NEVER_WITHOUT_CONSENT
     for pattern, entry in document.event_types.items():
@@ -37,6 +42,8 @@ def did_you_mean(word: str, known: list[str]) -> str:
 def _name_problems(pattern: str, document: CatalogueDocument) -> Iterator[str]:
     if pattern in _ALL_WORDS:
         yield f"{pattern!r} cannot be an event type; what holds for types that are not listed goes under `defaults`"
+    elif pattern == _TRACKING:
+        yield _IS_TRACKING
     elif "*" in pattern.removesuffix(".*"):
         yield "a wildcard is a whole last part: write it like `github.*`"
     if pattern in document.categories:
@@ -68,6 +75,7 @@ def _entry_problems(path: Path, entry: TypeDocument, document: CatalogueDocument
         yield (*path, "schema_file"), "`schema` stands there too; keep one of the two"
     if entry.digest is not None:
         yield from ((((*path, "digest", key)), text) for key, text in _digest_problems(entry.digest, document))
+    yield from (((*path, *place), text) for place, text in step_problems(entry))
 
 
 def _digest_problems(digest: DigestDocument, document: CatalogueDocument) -> Iterator[tuple[str, str]]:
@@ -77,6 +85,8 @@ def _digest_problems(digest: DigestDocument, document: CatalogueDocument) -> Ite
         yield "type", f"no entry covers event type {digest.type!r}{hint}"
     elif into.digest is not None:
         yield "type", f"{digest.type!r} is itself collected into a digest; give the digest an event type without one"
+    elif into.steps:
+        yield "type", f"{digest.type!r} has `steps`, but a digest is an event of one channel; use a type without steps"
     if digest.longest is not None and digest.mode is DigestMode.FIXED:
         yield "longest", "a fixed window has one length; remove `longest`, or set `mode: sliding`"
     elif digest.longest is not None and digest.longest < digest.window:

@@ -9,7 +9,15 @@ import yaml
 
 from pipeline.catalogue.checks import Problem
 from pipeline.catalogue.collapse import CollapseKey
-from pipeline.catalogue.document import CapDocument, CatalogueDocument, DigestDocument, EscalationDocument, TypeDocument
+from pipeline.catalogue.document import (
+    CapDocument,
+    CatalogueDocument,
+    CategoryDocument,
+    DigestDocument,
+    EscalationDocument,
+    StepDocument,
+    TypeDocument,
+)
 from pipeline.catalogue.model import (
     Cap,
     Catalogue,
@@ -19,6 +27,8 @@ from pipeline.catalogue.model import (
     Dimension,
     Entry,
     Escalation,
+    PageTexts,
+    Step,
     WhenUsersAway,
 )
 from pipeline.catalogue.positions import Path as Place
@@ -36,10 +46,7 @@ class Compiler:
         self._folder = folder
         self._schema_files: dict[str, object] = {}
         self._cap_names: set[str] = set()
-        self._categories = {
-            name: Category(name, category.stream, category.consent == "required", category.in_doubt)
-            for name, category in document.categories.items()
-        }
+        self._categories = {name: _category(name, category) for name, category in document.categories.items()}
         self._global_caps = self._caps(("caps",), _EVERYTHING, document.caps, [])
         self._category_caps = {
             name: self._caps(("categories", name, "caps"), name, category.caps, [Dimension.CATEGORY])
@@ -53,7 +60,8 @@ class Compiler:
             for pattern, entry in self._document.event_types.items()
         }
         defaults = self._entry(("defaults",), "defaults", self._document.defaults)
-        return Catalogue(self._policy_version(raw), self._categories, entries, defaults)
+        pages = PageTexts(self._document.pages.sender, self._document.pages.texts)
+        return Catalogue(self._policy_version(raw), self._categories, entries, defaults, pages)
 
     def _entry(self, place: Place, pattern: str, entry: TypeDocument) -> Entry:
         own = self._caps((*place, "caps"), pattern, entry.caps, [Dimension.TYPE])
@@ -74,6 +82,7 @@ class Compiler:
             mandatory=entry.mandatory,
             sends_when_users_away=self._sends_when_users_away(entry),
             digest=None if entry.digest is None else _digest(entry.digest),
+            steps=tuple(_step(step) for step in entry.steps),
         )
 
     def _sends_when_users_away(self, entry: TypeDocument) -> bool:
@@ -134,6 +143,24 @@ def _digest(document: DigestDocument) -> Digest:
         most_items=document.most_items,
         flush_at=document.flush_at,
     )
+
+
+def _category(name: str, document: CategoryDocument) -> Category:
+    return Category(
+        name=name,
+        stream=document.stream,
+        consent_required=document.consent == "required",
+        in_doubt=document.in_doubt,
+        tracking=document.tracking,
+        title=document.title,
+        description=document.description,
+        consent_text=document.consent_text,
+        consent_version=document.consent_version,
+    )
+
+
+def _step(document: StepDocument) -> Step:
+    return Step(document.channel, document.after * 1000, frozenset(document.unless), document.when is not None)
 
 
 def _escalation(document: EscalationDocument) -> Escalation:

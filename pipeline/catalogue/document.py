@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.catalogue import durations
 from pipeline.catalogue.collapse import CollapseKey
-from pipeline.catalogue.model import DigestMode, Dimension, Excess, InDoubt, Stream, WhenUsersAway
+from pipeline.catalogue.model import DigestMode, Dimension, Excess, InDoubt, Sign, Stream, Tracking, WhenUsersAway
 from pipeline.events.vocabulary import Channel, Priority
 
 _SLUG = r"^[a-z0-9][a-z0-9_-]*$"
@@ -24,6 +24,15 @@ def _text(value: object) -> str:
     return str(value)
 
 
+def _switch(value: object) -> object:
+    """YAML reads an unquoted `on` and `off` as true and false."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 def _compiles(text: str) -> str:
     CollapseKey(text)
     return text
@@ -32,6 +41,10 @@ def _compiles(text: str) -> str:
 Slug = Annotated[str, Field(pattern=_SLUG)]
 TemplateName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*(@[0-9]+)?$")]
 """With ``@2``: that version and no other."""
+
+Locale = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
+LocalisedText = dict[Locale, str]
+"""One text by locale: ``{en: Orders, de: Bestellungen}``."""
 
 Duration = Annotated[int, BeforeValidator(_seconds)]
 Scalar = bool | int | float | str | None
@@ -64,11 +77,23 @@ class DigestDocument(_Document):
     flush_at: int | None = Field(None, ge=2)
 
 
+class StepDocument(_Document):
+    channel: Channel
+    after: Duration
+    unless: Annotated[list[Sign], BeforeValidator(_one_or_more)] = [Sign.SEEN]
+    when: Literal["failed"] | None = None
+
+
 class CategoryDocument(_Document):
     stream: Stream = Stream.TRANSACTIONAL
     consent: Literal["required", "implied"] = "implied"
     when_users_away: WhenUsersAway = WhenUsersAway.WAIT
     in_doubt: InDoubt | None = None
+    tracking: Annotated[Tracking | None, BeforeValidator(_switch)] = None
+    title: LocalisedText = {}
+    description: LocalisedText = {}
+    consent_text: LocalisedText = {}
+    consent_version: Annotated[str, BeforeValidator(_text), Field(max_length=40)] = ""
     caps: list[CapDocument] = []
 
 
@@ -89,6 +114,12 @@ class TypeDocument(_Document):
     mandatory: bool = False
     when_users_away: WhenUsersAway | None = None
     digest: DigestDocument | None = None
+    steps: list[StepDocument] = []
+
+
+class PagesDocument(_Document):
+    sender: LocalisedText = {}
+    texts: dict[Locale, dict[str, str]] = {}
 
 
 class CatalogueDocument(_Document):
@@ -97,3 +128,4 @@ class CatalogueDocument(_Document):
     categories: dict[Slug, CategoryDocument] = Field(min_length=1)
     event_types: dict[str, TypeDocument] = {}
     caps: list[CapDocument] = []
+    pages: PagesDocument = PagesDocument()

@@ -15,6 +15,7 @@ from pipeline.catalogue.document import (
     CategoryDocument,
     DigestDocument,
     EscalationDocument,
+    StepDocument,
     TypeDocument,
 )
 from pipeline.catalogue.model import Catalogue
@@ -120,6 +121,8 @@ def _model(path: tuple[str | int, ...]) -> type[BaseModel]:
             return DigestDocument
         case (*_, "escalate", int()):
             return EscalationDocument
+        case (*_, "steps", int()):
+            return StepDocument
         case ("categories", _):
             return CategoryDocument
         case ("defaults",) | ("event_types", _):

@@ -68,6 +68,26 @@ class Digest(NamedTuple):
     flush_at: int | None
 
 
+class Sign(StrEnum):
+    """What tells that an earlier step was enough. Who clicked has seen it."""
+
+    SEEN = "seen"
+    CLICKED = "clicked"
+
+
+class Step(NamedTuple):
+    """One channel of a type that waits for what the channels before it bring about.
+
+    It goes `after` milliseconds after the step before it, unless one of the signs in `unless` came from any earlier
+    step; `when_failed`: only if the step before it was not sent.
+    """
+
+    channel: Channel
+    after: int
+    unless: frozenset[Sign]
+    when_failed: bool = False
+
+
 class InDoubt(StrEnum):
     """What becomes of a notification that may or may not have been sent already."""
 
@@ -75,6 +95,16 @@ class InDoubt(StrEnum):
     PARK = "park"
     """To the dead letters: a person decides."""
     DROP = "drop"
+
+
+class Tracking(StrEnum):
+    """Whether opens and clicks of a category's mail are told."""
+
+    ON = "on"
+    """Of everybody who has not opted out of it."""
+    OFF = "off"
+    CONSENT = "consent"
+    """Only of those who agreed to it."""
 
 
 class Dimension(StrEnum):
@@ -86,12 +116,28 @@ class Dimension(StrEnum):
 
 
 class Category(NamedTuple):
-    """A kind of notification that people opt in to or out of as a whole. `in_doubt` None: as its stream has it."""
+    """A kind of notification that people opt in to or out of as a whole.
+
+    `in_doubt` and `tracking` None: as its stream has it. `title`, `description` and `consent_text` say on hosted pages
+    what it is and what is agreed to, by locale; `consent_version` names that wording.
+    """
 
     name: str
     stream: Stream
     consent_required: bool
     in_doubt: InDoubt | None = None
+    tracking: Tracking | None = None
+    title: Mapping[str, str] = {}
+    description: Mapping[str, str] = {}
+    consent_text: Mapping[str, str] = {}
+    consent_version: str = ""
+
+
+class PageTexts(NamedTuple):
+    """What the catalogue says about hosted pages: who sends, and texts in place of ours, by locale and name."""
+
+    sender: Mapping[str, str] = {}
+    texts: Mapping[str, Mapping[str, str]] = {}
 
 
 class Cap(NamedTuple):
@@ -144,7 +190,8 @@ class Entry(NamedTuple):
     """One entry of the catalogue: an exact event type, a wildcard, or the defaults.
 
     `only_channels` None: every channel is allowed. `ttl` is in milliseconds. `sends_when_users_away`: where it is
-    critical, a copy of the user past its time will do while the database is away.
+    critical, a copy of the user past its time will do while the database is away. `steps` are those of the channels that
+    wait for the others, in their order.
     """
 
     pattern: str
@@ -163,6 +210,7 @@ class Entry(NamedTuple):
     mandatory: bool
     sends_when_users_away: bool = False
     digest: Digest | None = None
+    steps: tuple[Step, ...] = ()
 
     def collapse(self, asked: str | None, data: Mapping[str, object]) -> str | None:
         """The collapse key of an event: its own, else its type's; None: it collapses nothing."""
@@ -191,13 +239,19 @@ class EventType:
 class Catalogue:
     """All event types. Immutable but for the names it remembers having resolved."""
 
-    __slots__ = ("_defaults", "_entries", "_resolved", "_unlisted", "categories", "policy_version")
+    __slots__ = ("_defaults", "_entries", "_resolved", "_unlisted", "categories", "pages", "policy_version")
 
     def __init__(
-        self, policy_version: str, categories: Mapping[str, Category], entries: Mapping[str, Entry], defaults: Entry
+        self,
+        policy_version: str,
+        categories: Mapping[str, Category],
+        entries: Mapping[str, Entry],
+        defaults: Entry,
+        pages: PageTexts | None = None,
     ) -> None:
         self.policy_version = policy_version
         self.categories = categories
+        self.pages = pages or PageTexts()
         self._entries = entries
         self._defaults = defaults
         self._resolved: dict[str, EventType | None] = {}

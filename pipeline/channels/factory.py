@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from pipeline.catalogue.loader import load_catalogue
 from pipeline.channels import in_app
 from pipeline.channels.base import ChannelSender
 from pipeline.channels.chain import ChainSender, LimitsOf, Times
@@ -19,14 +20,15 @@ from pipeline.channels.push import PushSender
 from pipeline.channels.push_routes import PushRoutes, is_for_apns, is_for_webpush, push_accounts
 from pipeline.channels.rendering import Renderer
 from pipeline.channels.routes import ChannelAccount
-from pipeline.channels.sms import SmsProvider, SmsSender
+from pipeline.channels.sms import SmsSender
 from pipeline.channels.sms_limits import sms_limits
+from pipeline.channels.tracking import Tracker
 from pipeline.channels.warm_up import WarmUp
 from pipeline.config import AccountSettings, Settings
 from pipeline.errors import ConfigurationError
 from pipeline.events.vocabulary import Channel
 from pipeline.observability.metrics import Metrics
-from pipeline.providers import apns_table, fcm, smtp_table, twilio, webpush_table
+from pipeline.providers import apns_table, fcm, smtp_table, webpush_table
 from pipeline.providers.account import Account, Reaches
 from pipeline.providers.apns import Apns
 from pipeline.providers.breaker import Breaker, BreakerPolicy
@@ -36,8 +38,9 @@ from pipeline.providers.limits import Limit, Limits, limit_key
 from pipeline.providers.mail import MailProvider
 from pipeline.providers.mailers import MAILERS
 from pipeline.providers.slots import Slots
-from pipeline.providers.twilio import Twilio
+from pipeline.providers.sms_providers import SMS_PROVIDERS, SmsOffer
 from pipeline.providers.webpush import WebPush
+from pipeline.storage.references import ReferenceShelf, open_seal
 from pipeline.templates.store import TemplateStore
 from pipeline.users.snapshot import Device
 
@@ -85,7 +88,16 @@ def _email(make: Callable[[Settings, float], MailProvider]) -> Open:
         s.email,
         public_url=s.http.public_url,
         warm_up=WarmUp(stores.redis, s.email.warm_up) if s.email.warm_up else None,
+        tracker=_tracker(s),
+        seal=open_seal(s),
     )
+
+
+def _tracker(settings: Settings) -> Tracker | None:
+    secret = settings.tracking.secret.get_secret_value()
+    if not secret:
+        return None
+    return Tracker(secret.encode(), settings.http.public_url, load_catalogue(settings.catalogue.path).categories)
 
 
 def _mailer(name: str) -> Offer:
@@ -94,13 +106,15 @@ def _mailer(name: str) -> Offer:
     return Offer(open=_email(lambda s, timeout: MAILERS[name](s.providers, timeout)), places=places)
 
 
-def _sms(make: Callable[[Settings, float], SmsProvider], sender: Callable[[Settings], str]) -> Open:
+def _sms(offer: SmsOffer) -> Open:
     return lambda s, renderer, stores: SmsSender(
         renderer,
-        make(s, s.delivery.provider_timeout),
+        offer.open(s.providers, s.delivery.provider_timeout),
         stores.suppressions,
+        s.sms,
         public_url=s.http.public_url,
-        sender=sender(s),
+        sender_of=lambda country: offer.sender(s.providers, country),
+        references=ReferenceShelf.of(stores.redis, s),
     )
 
 
@@ -125,14 +139,7 @@ OFFERS: Mapping[Channel, Mapping[str, Offer]] = {
         ),
     },
     Channel.EMAIL: {name: _mailer(name) for name in MAILERS},
-    Channel.SMS: {
-        twilio.NAME: Offer(
-            open=_sms(
-                lambda s, timeout: Twilio(s.providers.twilio, timeout=timeout),
-                sender=lambda s: s.providers.twilio.from_number,
-            )
-        ),
-    },
+    Channel.SMS: {name: Offer(open=_sms(offer)) for name, offer in SMS_PROVIDERS.items()},
     Channel.IN_APP: {
         in_app.NAME: Offer(open=_inbox),
     },
@@ -240,11 +247,6 @@ def with_overrides(channel: Channel, entry: AccountSettings, settings: Settings)
 
 def _times(settings: Settings) -> Times:
     delivery = settings.delivery
-    if delivery.lease <= delivery.provider_timeout:
-        raise ConfigurationError(
-            f"delivery.lease ({delivery.lease:g} s) must be longer than delivery.provider_timeout "
-            f"({delivery.provider_timeout:g} s): a send that outlasts its lease would be sent twice"
-        )
     return Times(delivery.provider_timeout + CONNECT_TIMEOUT, delivery.provider_timeout, delivery.parking_limit)
 
 

@@ -1,9 +1,10 @@
 """What channels need of the stores, as narrow as they need it. `pipeline.storage` has the real ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from pipeline.events.references import Reference
 from pipeline.events.vocabulary import Channel
 from pipeline.storage.inbox import InboxItem
 
@@ -38,11 +39,22 @@ class Suppressions(Protocol):
         """Suppress `address` on `channel` for `stream`."""
 
 
+class References(Protocol):
+    """Where what a status record says of a notification waits for its receipts."""
+
+    async def put(self, reference: Reference) -> None:
+        """Keep it for as long as receipts may come.
+
+        Raises:
+            Unavailable: the store is away.
+        """
+
+
 class Inbox(Protocol):
     """The inboxes of all users."""
 
-    async def add(self, items: Sequence[InboxItem]) -> object:
-        """Add all; one that is there already stays as it is.
+    async def add(self, items: Sequence[InboxItem]) -> Mapping[str, int]:
+        """Add all; one that is there already stays as it is. Returns each id's place in its inbox.
 
         Raises:
             Unavailable: the store is away.

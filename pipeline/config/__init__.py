@@ -23,6 +23,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from pipeline.config.base import WrongTogether
 from pipeline.config.failover import (
     AccountSettings,
     BreakerSettings,
@@ -30,6 +31,7 @@ from pipeline.config.failover import (
     SmsSettings,
 )
 from pipeline.config.gateway import GatewaySettings, JwtSettings
+from pipeline.config.pages import PageSettings, TrackingSettings
 from pipeline.config.providers import (
     FcmSettings,
     MailgunSettings,
@@ -37,9 +39,10 @@ from pipeline.config.providers import (
     SendGridSettings,
     SesSettings,
     SmtpSettings,
-    TwilioSettings,
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
+from pipeline.config.realtime import RealtimeSettings
+from pipeline.config.receipts import ReceiptSettings
 from pipeline.config.retention import RetentionSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
@@ -53,6 +56,7 @@ from pipeline.config.sections import (
     RedisSettings,
     RouterSettings,
 )
+from pipeline.config.sms import SnsSettings, TwilioSettings, VonageSettings
 from pipeline.config.store import ArchiveSettings, StoreSettings
 from pipeline.config.warm_up import WarmUpSettings
 from pipeline.errors import ConfigurationError
@@ -75,9 +79,12 @@ __all__ = [
     "LogSettings",
     "MailgunSettings",
     "PaceSettings",
+    "PageSettings",
     "PostgresSettings",
     "ProviderSettings",
     "PushSettings",
+    "RealtimeSettings",
+    "ReceiptSettings",
     "RedisSettings",
     "RetentionSettings",
     "RouterSettings",
@@ -87,8 +94,11 @@ __all__ = [
     "Settings",
     "SmsSettings",
     "SmtpSettings",
+    "SnsSettings",
     "StoreSettings",
+    "TrackingSettings",
     "TwilioSettings",
+    "VonageSettings",
     "WarmUpSettings",
     "WebPushSettings",
 ]
@@ -114,10 +124,14 @@ class Settings(BaseSettings):
     email: EmailSettings = EmailSettings()
     sms: SmsSettings = SmsSettings()
     breaker: BreakerSettings = BreakerSettings()
+    receipts: ReceiptSettings = ReceiptSettings()
     devices: DeviceSettings = DeviceSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()
     gateway: GatewaySettings = GatewaySettings()
+    realtime: RealtimeSettings = RealtimeSettings()
+    pages: PageSettings = PageSettings()
+    tracking: TrackingSettings = TrackingSettings()
     log: LogSettings = LogSettings()
 
     @classmethod
@@ -204,6 +218,9 @@ def _explain_json(error: SettingsError) -> str:
 
 def _explain(error: Any) -> str:
     where = [str(part) for part in error["loc"]]
+    if isinstance(wrong := error.get("ctx", {}).get("error"), WrongTogether):
+        variables = " or ".join(PREFIX + "__".join((*where, name)).upper() for name in wrong.names)
+        return f"{wrong} (set them in the YAML file or as {variables})"
     settable = list(itertools.takewhile(lambda part: not isinstance(part, int), error["loc"]))
     variable = PREFIX + "__".join(map(str, settable)).upper()
     return f"{'.'.join(where)}: {error['msg']} (set it in the YAML file or as {variable})"

@@ -1,6 +1,7 @@
 """Apache Kafka on the local JVM: fetched once by Maven into the user's cache, one node, data in a scratch directory."""
 
 import base64
+import fcntl
 import hashlib
 import os
 import re
@@ -9,6 +10,8 @@ import signal
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -104,20 +107,25 @@ def _fetched_jars(supervisor: Supervisor) -> Path:
     target = jars()
     if not target.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetching-") as scratch:
-            fetched = Path(scratch) / "jars"
-            supervisor.run(_maven(fetched), FETCH_TIMEOUT)
-            _move_unless_there(fetched, target)
+        with _alone(target.with_name(f"{target.name}.lock")):
+            if not target.is_dir():
+                _fetch(supervisor, target)
     return target
 
 
-def _move_unless_there(source: Path, target: Path) -> None:
-    """Two programs may fetch at the same time; the first one's directory stays."""
-    try:
-        source.rename(target)
-    except OSError:
-        if not target.is_dir():
-            raise
+def _fetch(supervisor: Supervisor, target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetching-") as scratch:
+        fetched = Path(scratch) / "jars"
+        supervisor.run(_maven(fetched), FETCH_TIMEOUT)
+        fetched.rename(target)
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Other programs wait: Maven's own cache does not bear two that fill it at the same time."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _maven(target: Path) -> Command:

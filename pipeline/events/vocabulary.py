@@ -127,8 +127,12 @@ class Reason(StrEnum):
     QUIET_HOURS = "quiet_hours"
     FREQUENCY_CAP = "frequency_cap"
     DIGEST = "digest"
+    ESCALATION = "escalation"
     # while it waited
     REPLACED = "replaced"
+    SEEN = "seen"
+    CLICKED = "clicked"
+    NOT_NEEDED = "not_needed"
     # delivery
     ACCEPTED = "accepted"
     INVALID_RECIPIENT = "invalid_recipient"
@@ -140,11 +144,16 @@ class Reason(StrEnum):
     RETRIES_EXHAUSTED = "retries_exhausted"
     TEMPLATE_ERROR = "template_error"
     TOO_LARGE = "too_large"
+    TOO_EXPENSIVE = "too_expensive"
     MALFORMED = "malformed"
     UNKNOWN_SCHEMA = "unknown_schema"
     INVALID_DATA = "invalid_data"
     IN_DOUBT = "in_doubt"
     DROPPED = "dropped"
+    # after it was sent
+    REPORTED = "reported"
+    BY_MACHINE = "by_machine"
+    UNDELIVERABLE = "undeliverable"
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -165,7 +174,11 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.QUIET_HOURS: "It fell into the user's quiet hours; it waits for their end.",
     Reason.FREQUENCY_CAP: "The user had already received as many of these as the frequency cap allows.",
     Reason.DIGEST: "It is collected into a digest.",
+    Reason.ESCALATION: "It is a later step: it waits to see whether the steps before it are enough.",
     Reason.REPLACED: "A newer notification with the same collapse key took its place while it waited.",
+    Reason.SEEN: "The recipient had seen it on another channel before this step was due.",
+    Reason.CLICKED: "The recipient had followed its link on another channel before this step was due.",
+    Reason.NOT_NEEDED: "This step is for when the one before it fails, and that one was sent.",
     Reason.ACCEPTED: "The provider accepted it.",
     Reason.INVALID_RECIPIENT: "The provider says that the address does not exist (any more).",
     Reason.REJECTED_BY_PROVIDER: "The provider refused it for good.",
@@ -176,11 +189,15 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.RETRIES_EXHAUSTED: "All tries failed; it waits in the dead-letter topic for a person.",
     Reason.TEMPLATE_ERROR: "Its template could not be rendered.",
     Reason.TOO_LARGE: "It is larger than the channel allows.",
+    Reason.TOO_EXPENSIVE: "The SMS would cost more than the settings allow.",
     Reason.MALFORMED: "The record could not be read.",
     Reason.UNKNOWN_SCHEMA: "The record names a schema that nobody knows.",
     Reason.INVALID_DATA: "The event's data is not what the catalogue says for its type.",
     Reason.IN_DOUBT: "A crash left open whether the provider had accepted it; the policy decided.",
     Reason.DROPPED: "A person removed it from the dead-letter topic.",
+    Reason.REPORTED: "It was reported after the message was sent: by the provider, or by what the person did.",
+    Reason.BY_MACHINE: "A proxy or a scanner opened it or followed its link, as far as can be told, and no person did.",
+    Reason.UNDELIVERABLE: "It did not get through (mailbox full, phone off, filtered); the address may be good.",
 }
 
 DOUBT_TEXT: dict[str, str] = {

@@ -24,6 +24,7 @@ from pipeline.events.schemas import SchemaBook
 from pipeline.gateway.admission import Admission
 from pipeline.gateway.application import Door, make_application
 from pipeline.gateway.audit import AuditLog, Auditor, open_audit
+from pipeline.gateway.auth.expiry import watch_keys
 from pipeline.gateway.auth.gate import Gate
 from pipeline.gateway.auth.jwks import Jwks
 from pipeline.gateway.auth.keyring import Keyring
@@ -35,16 +36,27 @@ from pipeline.gateway.events.ingest import IngestTopic
 from pipeline.gateway.events.intake import Intake
 from pipeline.gateway.events.routes import EventRoutes
 from pipeline.gateway.events.stories import TopicStories
+from pipeline.gateway.feedback import FeedbackWriter
+from pipeline.gateway.pages.applying import People
+from pipeline.gateway.pages.frame import Frame
+from pipeline.gateway.pages.preferences import PreferencePageRoutes
+from pipeline.gateway.pages.rendering import PageRenderer
+from pipeline.gateway.pages.texts import Texts
+from pipeline.gateway.pages.unsubscribe import UnsubscribeRoutes
 from pipeline.gateway.people.devices import DeviceRoutes
-from pipeline.gateway.people.inbox import InboxRoutes, nobody_listens
+from pipeline.gateway.people.inbox import InboxRoutes
 from pipeline.gateway.people.preferences import PreferenceRoutes
 from pipeline.gateway.people.profiles import ProfileRoutes
 from pipeline.gateway.routes import Routes
+from pipeline.gateway.tracking.recorder import Recorder
+from pipeline.gateway.tracking.routes import TrackingRoutes
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.names import INGEST
 from pipeline.kafka.producer import AsyncProducer
+from pipeline.kafka.statistics import Statistics
 from pipeline.kafka.topology import missing_topics
 from pipeline.observability.patience import until_available
+from pipeline.realtime.reads import ReadBroadcast
 from pipeline.runtime import Background, Runtime, spare_the_collector
 from pipeline.storage.api_keys import ApiKeys
 from pipeline.storage.inbox_reader import InboxReader
@@ -79,6 +91,8 @@ class Parts:
     directory: UserDirectory
     repositories: Repositories
     audit: AuditLog
+    feedback: FeedbackWriter
+    recorder: Recorder
 
 
 async def serve_gateway(runtime: Runtime) -> None:
@@ -100,6 +114,7 @@ async def open_gateway(runtime: Runtime) -> AsyncIterator[str]:
     It listens before its servers are there: what needs one that is away gets 503 and `Retry-After`.
     """
     settings = runtime.settings
+    runtime.health.need("kafka", "redis", "postgresql")
     async with AsyncExitStack() as stack:
         parts = await _open_parts(runtime, stack)
         application = make_application(
@@ -107,6 +122,7 @@ async def open_gateway(runtime: Runtime) -> AsyncIterator[str]:
         )
         background = await stack.enter_async_context(Background())
         background.start(_watch_stores(parts))
+        background.start(watch_keys(ApiKeys(parts.pool), runtime.metrics))
         yield await stack.enter_async_context(_listening(application, settings.gateway))
 
 
@@ -121,7 +137,22 @@ def areas(parts: Parts) -> list[Routes]:
             repositories.preferences, repositories.users, parts.directory, parts.catalogue, auditor
         ).table(),
         DeviceRoutes(repositories.devices, auditor).table(),
-        InboxRoutes(InboxReader(parts.pool), nobody_listens).table(),
+        InboxRoutes(InboxReader(parts.pool), ReadBroadcast(parts.redis)).table(),
+        *hosted(parts),
+    ]
+
+
+def hosted(parts: Parts) -> list[Routes]:
+    """What links in messages lead to."""
+    settings, catalogue = parts.runtime.settings, parts.catalogue
+    secret = settings.email.unsubscribe_secret.get_secret_value().encode()
+    people = People(parts.repositories, parts.directory, catalogue)
+    frame = Frame(Texts(catalogue.pages), PageRenderer())
+    lifetime, tracked = settings.pages.preference_link_lifetime, bool(settings.tracking.secret.get_secret_value())
+    return [
+        UnsubscribeRoutes(secret, people, catalogue, frame, parts.feedback, parts.recorder).table(),
+        PreferencePageRoutes(secret, lifetime, people, catalogue, frame, tracked=tracked).table(),
+        TrackingRoutes(settings.tracking, parts.recorder).table(),
     ]
 
 
@@ -159,7 +190,10 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
     session = await stack.enter_async_context(aiohttp.ClientSession())
     book = await open_book(settings.kafka)
     timeout_ms = max(100, int(settings.gateway.ack_timeout * 1000))
-    producer = AsyncProducer(producer_config(settings.kafka, {"message.timeout.ms": timeout_ms}))
+    producer = AsyncProducer(
+        producer_config(settings.kafka, {"message.timeout.ms": timeout_ms}),
+        statistics=Statistics(runtime.metrics, "producer"),
+    )
     await stack.enter_async_context(producer)
     directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl, metrics=runtime.metrics)
     topic = IngestTopic(producer, settings.gateway.ack_timeout, Probe(runtime), runtime.health)
@@ -180,6 +214,10 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
         patience=pending,
     )
     stack.push_async_callback(acceptor.close)
+    tracked = FeedbackWriter(redis, topic.deliver, codec, runtime.metrics, retention=settings.tracking.remembered)
+    recorder = Recorder(tracked, directory, catalogue, runtime.metrics)
+    recorder.start()
+    stack.push_async_callback(recorder.close)
     return Parts(
         runtime=runtime,
         redis=redis,
@@ -192,8 +230,10 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
         acceptor=acceptor,
         limits=limits,
         directory=directory,
-        repositories=Repositories.over(pool, directory.changed),
+        repositories=Repositories.over(pool, directory.changed, max_devices=settings.devices.max_per_user),
         audit=open_audit(pool),
+        feedback=FeedbackWriter(redis, topic.deliver, codec, runtime.metrics, retention=settings.receipts.retention),
+        recorder=recorder,
     )
 
 

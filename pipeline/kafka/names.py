@@ -52,6 +52,7 @@ class Header:
     WHEN_USERS_AWAY = "when-users-away"
     DEFERRED_AT = "deferred.at"
     RELEASED_AT = "released.at"
+    STEPS = "steps"
     DLQ_REASON = "dlq.reason"
     DLQ_ERROR = "dlq.error"
     DLQ_ATTEMPTS = "dlq.attempts"

@@ -7,6 +7,9 @@ from pipeline.config import KafkaSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.client import base_config
 
+TANSU = "tansu_cluster"
+"""The id of every cluster of the embedded broker that comes as a wheel."""
+
 METADATA_SECONDS = 5.0
 """How long a first answer of the cluster is waited for."""
 
@@ -50,6 +53,10 @@ class Reach:
         if metadata.error is not None and metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return []
         return self.partitions(client, topic)
+
+    def understates_ends(self, client: Consumer | AdminClient) -> bool:
+        """Whether the broker says that a partition ends where its last batch begins, as Tansu 0.6 does."""
+        return client.list_topics(timeout=METADATA_SECONDS).cluster_id == TANSU
 
     def _metadata(self, client: Consumer | AdminClient, topic: str) -> TopicMetadata:
         try:

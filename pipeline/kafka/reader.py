@@ -120,6 +120,21 @@ def _bounds(consumer: Consumer, position: Position) -> tuple[int, int]:
             time.sleep(0.1)
 
 
+def _beyond(consumer: Consumer, bounds: dict[Position, tuple[int, int]]) -> dict[Position, tuple[int, int]]:
+    """The same with the true ends: those that were told are where each partition's last batch begins."""
+    ends = {position: end for position, (_, end) in bounds.items()}
+    consumer.assign([TopicPartition(*position, end) for position, end in ends.items()])
+    left, deadline = set(ends), time.monotonic() + _LEADER_SECONDS
+    while left and time.monotonic() < deadline:
+        for message in consumer.consume(1_000, _POLL_SECONDS):
+            if message.error() is None:
+                ends[_position(message)] = (message.offset() or 0) + 1
+            else:
+                left.discard(_position(message))
+    consumer.unassign()
+    return {position: (low, ends[position]) for position, (low, _) in bounds.items()}
+
+
 def _is_news(message: Message) -> bool:
     error = message.error()
     return error is None or error.code() == _END_OF_PARTITION
@@ -139,6 +154,8 @@ class _Span:
     ) -> None:
         try:
             bounds = {p: _bounds(consumer, p) for p in positions}
+            if reach.understates_ends(consumer):
+                bounds = _beyond(consumer, bounds)
             first = _first_offsets(consumer, bounds, start)
             if until is not None and bounds:
                 ends = _first_offsets(consumer, bounds, until)

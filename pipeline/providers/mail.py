@@ -32,6 +32,8 @@ class MailMessage(NamedTuple):
     """
     content: bytes
     """The message in MIME: all lines ASCII, ending in CRLF."""
+    reference: str = ""
+    """What a provider's webhook must bring back beside the id (`pipeline.events.references.Seal`); empty: nothing."""
 
 
 class MailProvider(Protocol):

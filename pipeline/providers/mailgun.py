@@ -149,7 +149,7 @@ class Mailgun:
 
 
 def send_form(mail: MailMessage, ip_pool: str = "", *, tracking: bool = False) -> bytes:
-    """The form of ``POST /v3/{domain}/messages``; the variable comes back in every webhook about the mail."""
+    """The form of ``POST /v3/{domain}/messages``; the variables come back in every webhook about the mail."""
     fields = [
         ("from", formataddr((mail.sender_name, mail.sender), "utf-8")),
         ("to", mail.recipient),
@@ -158,6 +158,7 @@ def send_form(mail: MailMessage, ip_pool: str = "", *, tracking: bool = False) -
         ("html", mail.html),
         *((f"h:{name}", value) for name, value in mail.headers),
         ("v:notification_id", mail.notification_id),
+        *([("v:notification_ref", mail.reference)] if mail.reference else []),
         *(("o:tag", tag) for tag in dict.fromkeys((mail.category[:MAX_TAG], mail.stream))),
         ("o:tracking", "yes" if tracking else "no"),
         *([("o:sending-ip-pool", ip_pool)] if ip_pool else []),

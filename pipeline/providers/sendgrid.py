@@ -157,12 +157,10 @@ class SendGrid:
 
 
 def send_body(mail: MailMessage, *, ip_pool: str = "", tracking: bool = False) -> bytes:
-    """The JSON of ``POST /v3/mail/send``; the custom argument comes back in every event webhook about the mail."""
+    """The JSON of ``POST /v3/mail/send``; the custom arguments come back in every event webhook about the mail."""
     content = [{"type": "text/plain", "value": mail.text}] if mail.text else []
     body: dict[str, object] = {
-        "personalizations": [
-            {"to": [{"email": mail.recipient}], "custom_args": {"notification_id": mail.notification_id}}
-        ],
+        "personalizations": [{"to": [{"email": mail.recipient}], "custom_args": _arguments(mail)}],
         "from": {"email": mail.sender, **({"name": mail.sender_name} if mail.sender_name else {})},
         "subject": mail.subject,
         "content": [*content, {"type": "text/html", "value": mail.html}],
@@ -177,3 +175,8 @@ def send_body(mail: MailMessage, *, ip_pool: str = "", tracking: bool = False) -
     if ip_pool:
         body["ip_pool_name"] = ip_pool
     return _encode(body)
+
+
+def _arguments(mail: MailMessage) -> dict[str, str]:
+    reference = {"notification_ref": mail.reference} if mail.reference else {}
+    return {"notification_id": mail.notification_id, **reference}

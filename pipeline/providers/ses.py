@@ -1,6 +1,8 @@
 """Amazon SES, API version 2: one raw message a request."""
 
 import base64
+from collections.abc import Mapping
+from itertools import count, takewhile
 
 import aiohttp
 import msgspec
@@ -16,6 +18,10 @@ from pipeline.providers.ses_table import NAME, classify
 
 _SEND = "/v2/email/outbound-emails"
 _ACCOUNT = "/v2/email/account"
+
+REFERENCE_TAG = "notification_ref"
+MAX_TAG = 256
+"""Characters of a tag's value: https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageTag.html"""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -102,6 +108,7 @@ def send_body(mail: MailMessage, configuration_set: str) -> bytes:
         "notification_id": mail.notification_id,
         "ses:feedback-id-a": mail.category,
         "ses:feedback-id-b": mail.stream,
+        **reference_tags(mail.reference),
     }
     body = {
         "FromEmailAddress": mail.sender,
@@ -112,3 +119,15 @@ def send_body(mail: MailMessage, configuration_set: str) -> bytes:
     if configuration_set:
         body["ConfigurationSetName"] = configuration_set
     return _encode(body)
+
+
+def reference_tags(reference: str) -> dict[str, str]:
+    """A reference as tags: a tag's value has `MAX_TAG` characters at most. They are numbered from 1."""
+    pieces = [reference[i : i + MAX_TAG] for i in range(0, len(reference), MAX_TAG)]
+    return {f"{REFERENCE_TAG}-{number}": piece for number, piece in enumerate(pieces, start=1)}
+
+
+def reference_of_tags(tags: Mapping[str, str]) -> str:
+    """What `reference_tags` took apart; empty where there is none."""
+    names = (f"{REFERENCE_TAG}-{number}" for number in count(1))
+    return "".join(tags[name] for name in takewhile(tags.__contains__, names))

@@ -10,6 +10,8 @@ from typing import Literal
 from pipeline.catalogue.model import URGENCY, Catalogue, Entry
 from pipeline.catalogue.schemas import violation
 from pipeline.errors import MalformedRecord
+from pipeline.escalation.judge import in_turn
+from pipeline.escalation.standing import Standing, Standings
 from pipeline.events.ids import notification_id
 from pipeline.events.records import NotificationRequested
 from pipeline.events.vocabulary import Channel, Kind, Origin, Priority, Reason, Verdict
@@ -35,12 +37,13 @@ def decide(
     now: int,
     origin: Origin,
     unknown_types: UnknownTypes,
+    standings: Standings | None = None,
 ) -> Ruling:
     """Decide what becomes of `event` at `now` (ms), on every channel that it names or that its type has.
 
     `data` is the event's data, parsed. What is dispatched is entered in `history`. A released or replayed record is
     decided afresh, once for each round: that its key was claimed before says nothing then. `unknown_types` as
-    `RouterSettings` has it.
+    `RouterSettings` has it. `standings` are the event's other channels, as they were found when this one was released.
 
     Raises:
         MalformedRecord: the catalogue refuses it: an unknown type under ``dead_letter``, or data against its schema.
@@ -62,7 +65,12 @@ def decide(
     unlisted = listed is None and unknown_types == "suppress"
     whole = _whole_event(case, claim.duplicate and first_time, claim.cancelled, unlisted)
     rules = [] if whole else applicable(case)
-    rulings = [_rule(_notification(case, channel), rules, whole) for channel in _channels(case, unlisted)]
+    channels = _channels(case, unlisted)
+    if type_.entry.steps and not whole:
+        case.standings = dict(standings or {})
+        rulings = _in_turn(case, channels, rules)
+    else:
+        rulings = [_rule(_notification(case, channel), rules, whole) for channel in channels]
     if not rulings and not (whole and whole.verdict is Verdict.DUPLICATE):
         return _unrouted(case, Reason.UNKNOWN_TYPE if unlisted else Reason.NO_CHANNEL)
     return _sum_up(case, rulings, whole.rule if whole else PER_CHANNEL)
@@ -155,6 +163,18 @@ def _rule(n: Notification, rules: Sequence[Rule], whole: Held | None) -> Channel
         if held is not None:
             break
     return _ruling(n, held or _dispatch(n))
+
+
+def _in_turn(case: Case, channels: Collection[Channel], rules: Sequence[Rule]) -> list[ChannelRuling]:
+    """As the type's steps have it: each channel sees what became of those before it."""
+    ruled = {}
+    for channel in in_turn(case.type.entry.steps, channels):
+        ruled[channel] = ruling = _rule(_notification(case, channel), rules, None)
+        case.standings[channel] = Standing(ruling.until or case.now) if ruling.verdict in _GOES else Standing()
+    return [ruled[channel] for channel in channels]
+
+
+_GOES = (Verdict.DISPATCH, Verdict.DEFER)
 
 
 def _dispatch(n: Notification) -> Held:

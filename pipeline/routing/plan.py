@@ -11,6 +11,7 @@ import msgspec
 
 from pipeline.catalogue.model import Catalogue
 from pipeline.config import RouterSettings
+from pipeline.escalation.standing import Standings
 from pipeline.events.codec import Codec
 from pipeline.events.ids import notification_id
 from pipeline.events.records import (
@@ -98,6 +99,8 @@ class Incoming:
     released_at: int = 0
     first_time: bool = False
     history: Headers = field(default_factory=list)
+    standings: Standings | None = None
+    """How the other channels of the event stood when it was released; only types with steps ask."""
 
     @property
     def decided_as(self) -> Origin:
@@ -188,6 +191,7 @@ class Planner:
             now,
             incoming.decided_as,
             self._unknown_types,
+            incoming.standings,
         )
         self._claim(incoming, ruling, stored, decided_at)
         routed = Routed(incoming, ruling, decided_at)

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from pipeline.catalogue.model import EventType
+from pipeline.escalation.judge import Wait, judge
+from pipeline.escalation.standing import Standing
 from pipeline.events.records import NotificationRequested
 from pipeline.events.vocabulary import Channel, Priority, Reason, Verdict
 from pipeline.routing.caps import CapHistory
@@ -27,6 +29,7 @@ class Case(msgspec.Struct):
     """One event about to be decided: everything that the rules read. Times are milliseconds.
 
     `given_by` says what gave the `priority`: catalogue, event, ceiling or escalation. `critical`: it is the highest.
+    `standings` are the event's other channels, where its type has steps.
     """
 
     event: NotificationRequested
@@ -40,6 +43,7 @@ class Case(msgspec.Struct):
     preferences: Preferences
     expires_at: int | None
     now: int
+    standings: dict[Channel, Standing] = {}
 
 
 class Notification(msgspec.Struct):
@@ -119,6 +123,18 @@ def preference(n: Notification) -> Held | None:
     return Held(Verdict.SUPPRESS, Reason.OPTED_OUT, f"preference:{LEVELS[opinion.rank]}")
 
 
+def escalation(n: Notification) -> Held | None:
+    """A step waits for those before it, and is not sent when they were enough; critical or not."""
+    said = judge(n.case.type.entry.steps, n.channel, n.case.standings, n.case.now)
+    if said is None:
+        return None
+    if isinstance(said, Wait):
+        n.inputs["step"] = {"after": said.after, "due": said.until}
+        return _wait(n, said.until, Reason.ESCALATION, "escalation")
+    n.inputs["step"] = {"enough": said.channel, "at": said.at}
+    return Held(Verdict.CANCEL, said.reason, "escalation")
+
+
 def send_at(n: Notification) -> Held | None:
     """The sending service asked for a later time, and gets it, critical or not."""
     at = n.case.event.send_at or 0
@@ -185,6 +201,7 @@ def applicable(case: Case) -> list[Rule]:
         (user.suppressions, suppression_list),
         (entry.category.consent_required, consent),
         (user.preferences, preference),
+        (entry.steps, escalation),
         (case.event.send_at is not None, send_at),
         (rouses and entry.digest is not None, digest),
         (rouses and user.preferences, quiet_hours),
@@ -197,7 +214,7 @@ def stopping(case: Case) -> list[Rule]:
     """Those of them that can stop it for good whatever the hour and however much was sent: asked again at a later time,
     they say whether it is still wanted.
     """
-    waits = (send_at, digest, quiet_hours, caps)
+    waits = (escalation, send_at, digest, quiet_hours, caps)
     return [rule for rule in applicable(case) if rule not in waits]
 
 

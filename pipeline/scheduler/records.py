@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from pipeline.escalation.standing import Standings, encode_standings
 from pipeline.events.ids import notification_id
 from pipeline.events.records import Deferred, DeliveryStatus, NotificationRequested
 from pipeline.events.vocabulary import Channel, Kind, Origin, Reason, Status
@@ -26,12 +27,17 @@ def released_event(deferred: Deferred) -> NotificationRequested:
     return msgspec.structs.replace(deferred.event, channels=[deferred.channel])
 
 
-def released_headers(deferred: Deferred, now: int, traceparent: bytes | None) -> Headers:
+def released_headers(
+    deferred: Deferred, now: int, traceparent: bytes | None, standings: Standings | None = None
+) -> Headers:
+    """`standings`: how the event's other channels stand, where that matters."""
     headers: Headers = [
         (Header.ORIGIN, Origin.RELEASED.value),
         (Header.DEFERRED_AT, str(deferred.deferred_at)),
         (Header.RELEASED_AT, str(now)),
     ]
+    if standings is not None:
+        headers.append((Header.STEPS, encode_standings(standings)))
     return [*headers, *trace(traceparent)]
 
 

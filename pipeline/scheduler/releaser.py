@@ -10,9 +10,10 @@ import math
 import random
 from collections.abc import Sequence
 
-from pipeline.catalogue.model import URGENCY
+from pipeline.catalogue.model import URGENCY, Catalogue
 from pipeline.config import SchedulerSettings
 from pipeline.errors import UnknownSchema
+from pipeline.escalation.standing import Standings
 from pipeline.events.codec import Codec
 from pipeline.events.records import Deferred, DeliveryStatus
 from pipeline.events.vocabulary import Channel, Reason, Status
@@ -23,6 +24,7 @@ from pipeline.observability.metrics import Metrics
 from pipeline.observability.patience import until_available
 from pipeline.scheduler import waiting
 from pipeline.scheduler.records import released_event, released_headers, status, trace
+from pipeline.scheduler.standings import find_standings
 from pipeline.scheduler.times import Clock, milliseconds
 from pipeline.scheduler.waiting import START, TRY_AGAIN, Cursor, Held
 from pipeline.storage.postgres import Connection, Pool, reachable
@@ -49,6 +51,7 @@ class Releaser:
         metrics: Metrics,
         clock: Clock,
         arrived: asyncio.Event,
+        catalogue: Catalogue,
     ) -> None:
         self._pool = pool
         self._codec = codec
@@ -58,6 +61,7 @@ class Releaser:
         self._metrics = metrics
         self._clock = clock
         self._arrived = arrived
+        self._catalogue = catalogue
         self._cursors: dict[tuple[Channel, int], Cursor] = {}
         self._swept_at = self._rechecked_at = -math.inf
 
@@ -143,10 +147,11 @@ class Releaser:
             return
         now = self._clock()
         waits = [(row, await self._decode(row.record)) for row in rows]
-        await self._producer.send_all([self._released(row, deferred, now) for row, deferred in waits])
+        steps = await find_standings(connection, [deferred for _, deferred in waits], self._catalogue, now)
+        await self._producer.send_all([self._released(row, d, now, steps.get(d.notification_id)) for row, d in waits])
         told = [(row, status(d, Status.RELEASED, row.reason, d.rule, milliseconds(row.over_at))) for row, d in waits]
         await self._producer.send_all([self._told(row, record) for row, record in told])
-        await waiting.finish(connection, rows, "released")
+        await waiting.finish(connection, rows, "released", now)
         for row, deferred in waits:
             self._metrics.released.labels(deferred.channel, row.reason).inc()
             self._metrics.release_delay.labels(deferred.channel).observe((now - milliseconds(row.over_at)) / 1000)
@@ -161,11 +166,11 @@ class Releaser:
             ended = status(deferred, Status.CANCELLED, reason, reason.value, milliseconds(row.over_at))
             told.append(self._told(row, ended))
         await self._producer.send_all(told)
-        await waiting.finish(connection, rows, "ended")
+        await waiting.finish(connection, rows, "ended", self._clock())
 
-    def _released(self, row: Held, deferred: Deferred, now: int) -> Record:
+    def _released(self, row: Held, deferred: Deferred, now: int, standings: Standings | None) -> Record:
         event = released_event(deferred)
-        headers = released_headers(deferred, now, row.traceparent)
+        headers = released_headers(deferred, now, row.traceparent, standings)
         return Record(INGEST, event.recipient_id.encode(), self._codec.encode_event(event), headers)
 
     def _told(self, row: Held, told: DeliveryStatus) -> Record:

@@ -87,6 +87,12 @@ async def count_due(connection: Connection, channel: Channel, urgency: int, now:
     return int(await connection.fetchval(sql("peek_due"), *arguments))
 
 
+async def oldest_due(pool: Pool, channel: Channel, urgencies: Sequence[int], now: int) -> datetime | None:
+    """Since when the oldest of what is due at `now` (ms) has been due."""
+    since: datetime | None = await pool.fetchval(sql("oldest_due"), channel.value, urgencies, instant(now))
+    return since
+
+
 async def lock_due(
     connection: Connection, channel: Channel, urgency: int, now: int, after: Cursor, limit: int
 ) -> list[Held]:
@@ -100,11 +106,11 @@ async def lock_stopped(connection: Connection, limit: int) -> list[Held]:
     return [_held(row) for row in await connection.fetch(sql("lock_stopped"), limit)]
 
 
-async def finish(connection: Connection, rows: Collection[Held], state: str) -> None:
-    """They wait no more; `state` is ``released`` or ``ended``."""
+async def finish(connection: Connection, rows: Collection[Held], state: str, now: int) -> None:
+    """They wait no more since `now` (ms); `state` is ``released`` or ``ended``."""
     if rows:
         keys = [(row.notification_id, row.deferred_at, row.due_at) for row in rows]
-        await connection.execute(sql("finish_waiting"), *_columns(keys, 3), state)
+        await connection.execute(sql("finish_waiting"), *_columns(keys, 3), state, instant(now))
 
 
 async def take_pace(connection: Connection, channel: Channel, rate: float, wanted: int, now: int) -> int:

@@ -128,7 +128,7 @@ def _read(body: bytes, ip_pools: frozenset[str] | None) -> tuple[str, str]:
     _check_content(mail.get("content"))
     _check_headers(mail.get("headers", {}))
     _check_extras(mail, ip_pools)
-    arguments = keys(envelope.get("custom_args"), "custom_args", {"notification_id"})
+    arguments = keys(envelope.get("custom_args"), "custom_args", {"notification_id", "notification_ref"})
     return text(arguments.get("notification_id"), "custom_args.notification_id"), recipient
 
 

@@ -31,6 +31,8 @@ TROUBLES = {
     "late": Behaviour(delay_ms=20, faults={Trouble.LATE: 0.2, Trouble.NO_ANSWER: 0.05}, late_after=7.0),
 }
 
+ENDED = "ended by itself"
+
 Fault = Callable[[float], None]
 """Does its harm, and has undone it when it returns, after about so many seconds."""
 
@@ -66,7 +68,7 @@ def draw(faults: dict[str, Fault], rnd: random.Random) -> tuple[str, Fault]:
 
 def revive(children: Sequence[Child]) -> list[str]:
     """Start again whatever ended by itself; says what, and how."""
-    ended = [f"{child.name} ended by itself: {child.poll()}" for child in children if not child.running]
+    ended = [f"{child.name} {ENDED}: {child.poll()}" for child in children if not child.running]
     for child in children:
         child.start()
     return ended

@@ -77,7 +77,7 @@ class Desk:
         return self.clock[0]
 
     def releaser(self, producer: AsyncProducer | None = None) -> Releaser:
-        parts = (self.settings, Health(), Metrics(), self.now, asyncio.Event())
+        parts = (self.settings, Health(), Metrics(), self.now, asyncio.Event(), self.catalogue)
         return Releaser(self.pool, self.codec, self.producer if producer is None else producer, *parts)
 
     def flusher(self, producer: AsyncProducer | None = None) -> Flusher:

@@ -55,6 +55,30 @@ def problems(text: str) -> list[str]:
         ("  a.b: {category: other, schema: {}, schema_file: x}", "a.b.schema_file: `schema` stands there too"),
         ("  a.b: {category: other, template: ../x}", "a.b.template: use lower-case letters"),
         (
+            "  a.b: {category: other, channels: [in_app], steps: [{channel: push, after: 5m}]}",
+            "a.b.steps[0].channel: push is not among `channels`; add it there",
+        ),
+        (
+            "  a.b: {category: other, channels: [push], steps: [{channel: push, after: 5m}]}",
+            "a.b.steps: every channel waits for another; leave out of `steps` what goes first",
+        ),
+        (
+            "  a.b: {category: other, channels: [in_app, push], steps: [{channel: push, after: 5m}, {channel: push, after: 5m}]}",
+            "a.b.steps[1].channel: push is a step already",
+        ),
+        (
+            "  a.b: {category: other, channels: [in_app, push], steps: [{channel: push, after: 5m, unless: red}]}",
+            "a.b.steps[0].unless: must be 'seen' or 'clicked'",
+        ),
+        (
+            "  a.b: {category: other, channels: [in_app, push], steps: [{channel: push, after: 5m, unles: seen}]}",
+            "a.b.steps[0].unles: unknown key; did you mean 'unless'?",
+        ),
+        (
+            "  a.b: {category: other, ttl: 1h, channels: [in_app, push], steps: [{channel: push, after: 1h}]}",
+            "a.b.steps[0].after: due 3600 s after the event, which is over after its `ttl` of 3600 s",
+        ),
+        (
             "  a.b: {category: other, digest: {type: x.y, window: 5m}}",
             "a.b.digest.type: no entry covers event type 'x.y'",
         ),
