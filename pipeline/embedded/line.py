@@ -34,6 +34,7 @@ class Plan:
     partitions: int = PARTITIONS
     router: bool = True
     scheduler: bool = True
+    store: bool = False
     workers: Sequence[Channel] = tuple(Channel)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -94,6 +95,8 @@ def open_line(stack: Stack, plan: Plan, *, say: Say = lambda _text: None) -> Lin
         line.start("router", "router")
     if plan.scheduler:
         line.start("scheduler", "scheduler")
+    if plan.store:
+        line.start("store", "store")
     for channel in plan.workers:
         line.start(f"worker-{channel}", "worker", "--channel", channel)
     return line
