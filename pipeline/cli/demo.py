@@ -54,7 +54,7 @@ def up(
     from pipeline.demo.run import SYNTHETIC_USERS, load_users
 
     console = Console()
-    with _line(console) as line:
+    with _line(console, store=True) as line:
         users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         typer.echo(_addresses(line, users[0]))
@@ -76,14 +76,14 @@ def up(
 
 
 @contextmanager
-def _line(console: Console) -> Iterator[Line]:
-    """A running line; Ctrl-C and SIGTERM take everything down with them."""
+def _line(console: Console, *, store: bool = False) -> Iterator[Line]:
+    """A running line, with the history kept if `store`; Ctrl-C and SIGTERM take everything down with them."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     console.print("starting Kafka, PostgreSQL and Valkey")
     with Stack.open() as stack:
         console.print(f"Kafka: {stack.broker.note}")
-        yield open_line(stack, Plan(simulators=SIMULATORS, gateway=True), say=console.print)
+        yield open_line(stack, Plan(simulators=SIMULATORS, gateway=True, store=store), say=console.print)
 
 
 def _interrupt(number: int, _frame: object) -> None:

@@ -43,6 +43,7 @@ from pipeline.config.providers import (
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
 from pipeline.config.realtime import RealtimeSettings
 from pipeline.config.receipts import ReceiptSettings
+from pipeline.config.retention import RetentionSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
     CatalogueSettings,
@@ -86,6 +87,7 @@ __all__ = [
     "RealtimeSettings",
     "ReceiptSettings",
     "RedisSettings",
+    "RetentionSettings",
     "RouterSettings",
     "SchedulerSettings",
     "SendGridSettings",
@@ -118,6 +120,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     store: StoreSettings = StoreSettings()
+    retention: RetentionSettings = RetentionSettings()
     providers: ProviderSettings = ProviderSettings()
     push: PushSettings = PushSettings()
     email: EmailSettings = EmailSettings()

@@ -27,8 +27,9 @@ from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
 from pipeline.observability.patience import until_available
 from pipeline.routing.decide import urgency
+from pipeline.routing.incoming import Incoming, IngestRecord, Known, Routed
 from pipeline.routing.lobby import Lobby
-from pipeline.routing.plan import Incoming, IngestRecord, Known, Planner, Routed
+from pipeline.routing.plan import Planner
 from pipeline.routing.state import RouterState
 from pipeline.routing.traced import EventSpans
 from pipeline.storage.redis import REDIS_AWAY
