@@ -24,7 +24,7 @@ class Binder:
         self._signature = route.signature
         self._accepted = tuple(route.request or route.content_types)
         self._status = route.status
-        self._limit = max_body_bytes
+        self._limit = min(max_body_bytes, route.max_body_bytes or max_body_bytes)
         self._timeout = body_timeout
         body = self._signature.body
         self._decoder = msgspec.json.Decoder(body) if body not in (None, bytes) else None
@@ -77,6 +77,8 @@ class Binder:
             raise Refused(408, f"The body did not come in within {self._timeout:g} s.") from None
         except web.HTTPRequestEntityTooLarge:
             raise Refused(413, f"The body has more than {self._limit} bytes.") from None
+        if len(raw) > self._limit:
+            raise Refused(413, f"The body has more than {self._limit} bytes.")
         return raw if self._decoder is None else decode(self._decoder, raw)
 
     def _check_type(self, request: web.Request) -> None:

@@ -50,6 +50,7 @@ from pipeline.gateway.randomness import RandomIds
 from pipeline.gateway.routes import Routes
 from pipeline.gateway.tracking.recorder import Recorder
 from pipeline.gateway.tracking.routes import TrackingRoutes
+from pipeline.gateway.webhooks.area import open_webhook_routes
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.names import INGEST
 from pipeline.kafka.producer import AsyncProducer
@@ -138,6 +139,15 @@ def areas(parts: Parts) -> list[Routes]:
         ).table(),
         DeviceRoutes(repositories.devices, auditor).table(),
         InboxRoutes(InboxReader(parts.pool), ReadBroadcast(parts.redis)).table(),
+        open_webhook_routes(
+            settings,
+            redis=parts.redis,
+            session=parts.session,
+            feedback=parts.feedback,
+            suppressions=repositories.suppressions,
+            metrics=parts.runtime.metrics,
+            now_ms=now_ms,
+        ).table(),
         *hosted(parts),
     ]
 
