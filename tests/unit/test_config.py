@@ -66,6 +66,17 @@ def test_a_yaml_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) 
         Settings.load()
 
 
+def test_a_lease_that_a_send_would_outlast_is_refused_whatever_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_DELIVERY__LEASE", "10")
+    monkeypatch.setenv("PIPELINE_DELIVERY__PROVIDER_TIMEOUT", "10")
+    with pytest.raises(ConfigurationError, match=r"delivery\.lease \(10 s\) must be longer than") as caught:
+        Settings.load()
+    assert "PIPELINE_DELIVERY__LEASE" in str(caught.value)
+    assert "would be sent twice" in str(caught.value)
+    monkeypatch.setenv("PIPELINE_DELIVERY__LEASE", "10.1")
+    assert Settings.load().delivery.lease == 10.1
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
     [
@@ -91,14 +102,3 @@ def test_limits_and_senders_by_country_are_read(monkeypatch: pytest.MonkeyPatch)
     settings = Settings.load()
     assert (settings.sms.prices["*"], settings.sms.max_price) == (0.2, 0.5)
     assert settings.providers.vonage.senders == {"US": "+15005550006", "*": "Shop"}
-
-
-def test_a_lease_that_a_send_would_outlast_is_refused_whatever_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIPELINE_DELIVERY__LEASE", "10")
-    monkeypatch.setenv("PIPELINE_DELIVERY__PROVIDER_TIMEOUT", "10")
-    with pytest.raises(ConfigurationError, match=r"delivery\.lease \(10 s\) must be longer than") as caught:
-        Settings.load()
-    assert "PIPELINE_DELIVERY__LEASE" in str(caught.value)
-    assert "would be sent twice" in str(caught.value)
-    monkeypatch.setenv("PIPELINE_DELIVERY__LEASE", "10.1")
-    assert Settings.load().delivery.lease == 10.1
