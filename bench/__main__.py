@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import apns, gateway, isolation, latency, router, smtp, store, worker
+from bench import accounts, apns, gateway, isolation, latency, router, smtp, store, worker
 from bench.figures import Figure, keep, show
 
 SUITES: dict[str, Callable[[], list[Figure]]] = {
@@ -15,6 +15,7 @@ SUITES: dict[str, Callable[[], list[Figure]]] = {
     "isolation": isolation.run,
     "gateway": gateway.run,
     "store": store.run,
+    "accounts": accounts.run,
 }
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psutil
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its __all__
 
 from pipeline.config import KafkaSettings
@@ -17,6 +17,8 @@ from pipeline.embedded.stack import Stack
 from pipeline.errors import Unavailable
 from pipeline.kafka.client import base_config, producer_config
 from pipeline.kafka.producer import Record
+
+LEADER_WITHIN = 10.0
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,21 @@ def end_offsets(kafka: KafkaSettings, topic: str) -> list[int]:
     """One past the last record of each partition."""
     consumer = Consumer({**base_config(kafka), "group.id": "bench-offsets"})
     try:
-        return [consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in range(PARTITIONS)]
+        return [_end_of(consumer, TopicPartition(topic, p)) for p in range(PARTITIONS)]
     finally:
         consumer.close()
+
+
+def _end_of(consumer: Consumer, partition: TopicPartition) -> int:
+    """A partition that was just made has no leader for a moment."""
+    deadline = time.monotonic() + LEADER_WITHIN
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=10)[1]
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def produce_all(kafka: KafkaSettings, records: Sequence[Record]) -> None:
@@ -87,7 +101,7 @@ def watch(kafka: KafkaSettings, child: Child, topic: str, events: int) -> Run:
     partitions = [TopicPartition(topic, p) for p in range(PARTITIONS)]
 
     def count() -> int:
-        return sum(consumer.get_watermark_offsets(p, timeout=10)[1] for p in partitions)
+        return sum(_end_of(consumer, p) for p in partitions)
 
     def cpu() -> float:
         times = process.cpu_times()

@@ -1,6 +1,7 @@
 """What trouble of one costs the others: the same traffic with and without it, 99th percentiles of one run.
 
-The phases take turns, so that whatever else the machine does falls on both. A latency is the time from the event's
+The phases take turns, so that whatever else the machine does falls on both; a figure is the median of its phases, for
+a machine that stands still for a second decides a 99th percentile. A latency is the time from the event's
 ``created_at`` to the provider's acceptance, both from the status record.
 """
 
@@ -10,6 +11,7 @@ import random
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
+from statistics import median
 
 import msgspec
 from confluent_kafka import Message
@@ -70,10 +72,10 @@ def _provider_down() -> Figure:
         for number in range(ROUNDS):
             _behave(line, Behaviour())
             _settle(line, Channel.EMAIL)
-            quiet += _measure(line, users, f"quiet{number}", _security_event)
+            quiet.append(_measure(line, users, f"quiet{number}", _security_event))
             _behave(line, Behaviour(faults={Fault.UNAVAILABLE: 1.0}))
-            down += _measure(line, users, f"down{number}", _security_event)
-    return figure("isolation.provider_down", "ms", _p99(down), _p99(quiet), "push p99 while e-mail is well")
+            down.append(_measure(line, users, f"down{number}", _security_event))
+    return figure("isolation.provider_down", "ms", median(down), median(quiet), "push p99 while e-mail is well")
 
 
 def _on_one_worker() -> list[Figure]:
@@ -98,26 +100,26 @@ def _backlog(line: Line, users: Sequence[str]) -> Figure:
     busy: list[float] = []
     rnd = random.Random(1)
     for number in range(ROUNDS):
-        quiet += _measure(line, users, f"quiet{number}", critical)
+        quiet.append(_measure(line, users, f"quiet{number}", critical))
         keys = [f"low{number}-{n}" for n in range(BACKLOG // ROUNDS)]
         produce_all(line.settings.kafka, [low(key, rnd.choice(users)) for key in keys])
-        busy += _measure(line, users, f"busy{number}", critical)
+        busy.append(_measure(line, users, f"busy{number}", critical))
         _settle(line, Channel.PUSH)
-    return figure("isolation.backlog", "ms", _p99(busy), _p99(quiet), "critical p99 without a backlog of low")
+    return figure("isolation.backlog", "ms", median(busy), median(quiet), "critical p99 without a backlog of low")
 
 
 def _hot_user(line: Line, users: Sequence[str]) -> Figure:
     """Everybody else while one user has `HOT` messages. These take minutes, so this phase is the last."""
     normal = _dispatch(Priority.NORMAL)
     hot, others = users[0], users[1:]
-    quiet = [latency for n in range(ROUNDS) for latency in _measure(line, others, f"calm{n}", normal)]
+    quiet = [_measure(line, others, f"calm{n}", normal) for n in range(ROUNDS)]
     produce_all(line.settings.kafka, [normal(f"hot-{n}", hot) for n in range(HOT)])
-    crowded = [latency for n in range(ROUNDS) for latency in _measure(line, others, f"hot{n}", normal)]
-    return figure("isolation.hot_user", "ms", _p99(crowded), _p99(quiet), "p99 without a hot user")
+    crowded = [_measure(line, others, f"hot{n}", normal) for n in range(ROUNDS)]
+    return figure("isolation.hot_user", "ms", median(crowded), median(quiet), "p99 without a hot user")
 
 
-def _measure(line: Line, users: Sequence[str], tag: str, make: Make) -> list[float]:
-    """The latencies (ms) of what was sent of steady traffic for `SECONDS`, once all of it has ended."""
+def _measure(line: Line, users: Sequence[str], tag: str, make: Make) -> float:
+    """The 99th percentile (ms) of what was sent of steady traffic for `SECONDS`, once all of it has ended."""
     began = int(time.time() * 1000)
     expected = int(RATE * SECONDS)
     asyncio.run(_produce_steadily(line.settings.kafka, users, tag, make, expected))
@@ -125,7 +127,11 @@ def _measure(line: Line, users: Sequence[str], tag: str, make: Make) -> list[flo
     while True:
         found = dict(_latencies(line.settings.kafka, f"{tag}-", began))
         if len(found) >= expected:
-            return [latency for number, latency in found.items() if latency is not None and number >= RATE * WARM_UP]
+            steady = [latency for number, latency in found.items() if latency is not None and number >= RATE * WARM_UP]
+            found_out = percentiles(steady)
+            assert found_out is not None
+            print(f"  {tag}: {found_out}", flush=True)
+            return found_out.p99
         if time.monotonic() > deadline:
             raise Unavailable(f"{tag}: {len(found)} of {expected} had ended after a minute")
         time.sleep(0.5)
@@ -170,13 +176,6 @@ def _behave(line: Line, behaviour: Behaviour) -> None:
     url = f"{line.environment[CONTROL_VARIABLE]}/_control/behaviour"
     with urllib.request.urlopen(url, body, timeout=10):  # noqa: S310 - our own simulator
         return
-
-
-def _p99(latencies: Sequence[float]) -> float:
-    found = percentiles(latencies)
-    assert found is not None
-    print(f"  {found}", flush=True)
-    return found.p99
 
 
 def _security_event(key: str, user: str) -> Record:

@@ -14,6 +14,7 @@ from typing import Self, TypeVar
 import uvloop
 
 from pipeline.config import Settings
+from pipeline.observability.expiry import certificates, watch_certificates
 from pipeline.observability.health import Health
 from pipeline.observability.http import serve_health
 from pipeline.observability.logging import setup_logging
@@ -56,7 +57,9 @@ def run_service(name: str, settings: Settings, service: Service) -> None:
 async def _run(name: str, settings: Settings, service: Service) -> None:
     runtime = Runtime(settings, Health("service"), Metrics())
     _obey_signals(runtime.stopping)
-    async with serve_health(settings.http, runtime.health, runtime.metrics):
+    async with serve_health(settings.http, runtime.health, runtime.metrics), Background() as background:
+        if named := list(certificates(settings)):
+            background.start(watch_certificates(named, runtime.metrics))
         runtime.health.set("service", ok=True)
         await service(runtime)
     logger.info("%s stopped", name)

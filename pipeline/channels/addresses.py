@@ -6,6 +6,9 @@ import re
 import idna
 import phonenumbers
 
+NO_COUNTRY = "001"
+"""ISO 3166 has none for it: satellite and other international numbers (as libphonenumber has it)."""
+
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOMAIN = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
@@ -45,3 +48,15 @@ def phone_number(text: str) -> str | None:
     if not phonenumbers.is_possible_number(number):
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+@functools.lru_cache(maxsize=4096)
+def country_of(e164: str) -> str:
+    """The ISO 3166 code of a number's country, or `NO_COUNTRY`.
+
+    A number that no plan lists belongs to the main country of its calling code: +1 is the United States.
+    """
+    number = phonenumbers.parse(e164)
+    return phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(
+        number.country_code or 0
+    )

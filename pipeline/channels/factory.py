@@ -20,7 +20,7 @@ from pipeline.channels.push import PushSender
 from pipeline.channels.push_routes import PushRoutes, is_for_apns, is_for_webpush, push_accounts
 from pipeline.channels.rendering import Renderer
 from pipeline.channels.routes import ChannelAccount
-from pipeline.channels.sms import SmsProvider, SmsSender
+from pipeline.channels.sms import SmsSender
 from pipeline.channels.sms_limits import sms_limits
 from pipeline.channels.tracking import Tracker
 from pipeline.channels.warm_up import WarmUp
@@ -28,7 +28,7 @@ from pipeline.config import AccountSettings, Settings
 from pipeline.errors import ConfigurationError
 from pipeline.events.vocabulary import Channel
 from pipeline.observability.metrics import Metrics
-from pipeline.providers import apns_table, fcm, smtp_table, twilio, webpush_table
+from pipeline.providers import apns_table, fcm, smtp_table, webpush_table
 from pipeline.providers.account import Account, Reaches
 from pipeline.providers.apns import Apns
 from pipeline.providers.breaker import Breaker, BreakerPolicy
@@ -38,7 +38,7 @@ from pipeline.providers.limits import Limit, Limits, limit_key
 from pipeline.providers.mail import MailProvider
 from pipeline.providers.mailers import MAILERS
 from pipeline.providers.slots import Slots
-from pipeline.providers.twilio import Twilio
+from pipeline.providers.sms_providers import SMS_PROVIDERS, SmsOffer
 from pipeline.providers.webpush import WebPush
 from pipeline.storage.references import ReferenceShelf, open_seal
 from pipeline.templates.store import TemplateStore
@@ -106,13 +106,14 @@ def _mailer(name: str) -> Offer:
     return Offer(open=_email(lambda s, timeout: MAILERS[name](s.providers, timeout)), places=places)
 
 
-def _sms(make: Callable[[Settings, float], SmsProvider], sender: Callable[[Settings], str]) -> Open:
+def _sms(offer: SmsOffer) -> Open:
     return lambda s, renderer, stores: SmsSender(
         renderer,
-        make(s, s.delivery.provider_timeout),
+        offer.open(s.providers, s.delivery.provider_timeout),
         stores.suppressions,
+        s.sms,
         public_url=s.http.public_url,
-        sender=sender(s),
+        sender_of=lambda country: offer.sender(s.providers, country),
         references=ReferenceShelf.of(stores.redis, s),
     )
 
@@ -138,14 +139,7 @@ OFFERS: Mapping[Channel, Mapping[str, Offer]] = {
         ),
     },
     Channel.EMAIL: {name: _mailer(name) for name in MAILERS},
-    Channel.SMS: {
-        twilio.NAME: Offer(
-            open=_sms(
-                lambda s, timeout: Twilio(s.providers.twilio, timeout=timeout),
-                sender=lambda s: s.providers.twilio.from_number,
-            )
-        ),
-    },
+    Channel.SMS: {name: Offer(open=_sms(offer)) for name, offer in SMS_PROVIDERS.items()},
     Channel.IN_APP: {
         in_app.NAME: Offer(open=_inbox),
     },

@@ -92,10 +92,12 @@ class PushSender:
     async def prune(self, dispatch: Dispatch, part: Part, result: SendResult) -> None:
         """Forget the device, unless it has registered a fresh token since, or its token anew after that was dead.
 
-        That FCM does not know a token of APNs says nothing about the device: there only is no account at APNs.
+        That FCM does not know a token of APNs says nothing about the device: there only is no account at APNs. Which
+        provider it was, the part knows: `result` names the account, which may have any name.
         """
         assert isinstance(part.payload, PushPart)
-        if result.provider == fcm.NAME and is_for_apns(part.payload.device):
+        provider = part.payload.provider
+        if provider and provider.name == fcm.NAME and is_for_apns(part.payload.device):
             logger.warning("an Apple device stays that FCM does not know: set providers.apns to reach it")
             return
         await self._devices.prune(

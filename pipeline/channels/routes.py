@@ -73,10 +73,13 @@ class Routes:
         self._serving = lru_cache(maxsize=1000)(self._find)
 
     def prepare(self, dispatch: Dispatch, user: UserSnapshot) -> Sequence[Part]:
-        """The parts as the first account of each route has them; what one route refuses, another may still take.
+        """The parts as the first account of each route has them that can build it.
+
+        What one account refuses, the next one may still take: it may have a sender for that country, or more room. What
+        one route refuses, another may.
 
         Raises:
-            Refused: no route can build it.
+            Refused: no account can build it; what the first one said.
         """
         parts: list[Part] = []
         refusals: list[Refused] = []
@@ -85,8 +88,10 @@ class Routes:
                 made = route.parts(route.accounts[0], dispatch)
             except Refused as refused:
                 refusals.append(refused)
-            else:
-                parts += [Part(key=key, payload=route) for key in made]
+                if (others := _building(route, dispatch)) is None:
+                    continue
+                route, made = others, others.parts(others.accounts[0], dispatch)  # noqa: PLW2901
+            parts += [Part(key=key, payload=route) for key in made]
         if not parts:
             raise refusals[0] if refusals else Refused(Reason.NO_ADDRESS, "no account serves the user's devices")
         return parts
@@ -131,6 +136,15 @@ def by_device(
         if group:
             groups.setdefault(group, []).append(device)
     return groups
+
+
+def _building(route: Route, dispatch: Dispatch) -> Route | None:
+    """The route from the first account on that can build it, which is not the very first; None: no other can."""
+    for position in range(1, len(route.accounts)):
+        rest = Route(route.accounts[position:], route.view)
+        if rest.builds(rest.accounts[0], dispatch):
+            return rest
+    return None
 
 
 def _only(user: UserSnapshot, devices: list[Device]) -> UserSnapshot:

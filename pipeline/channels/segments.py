@@ -1,5 +1,7 @@
 """How many SMS segments a text takes (3GPP TS 23.038: GSM-7 and its extension table, else UCS-2)."""
 
+from collections.abc import Iterable
+
 _BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -7,16 +9,37 @@ _BASIC = frozenset(
 _EXTENDED = frozenset("\f^{}\\[~]|€")
 _GSM = _BASIC | _EXTENDED
 
-MAX_SEGMENTS = 10
-"""Twilio takes 1,600 characters; beyond ten segments carriers deliver unreliably. https://www.twilio.com/docs/glossary/what-sms-character-limit"""
+_LAST_OF_ONE_UNIT = "\uffff"
+
+
+def is_gsm(text: str) -> bool:
+    """Whether the GSM alphabet has every character of it; else it travels as UCS-2, less than half as much a segment."""
+    return _GSM.issuperset(text)
 
 
 def segments(text: str) -> int:
-    """Segments that `text` is sent as; a part of a longer text loses room to the concatenation header."""
-    if _GSM.issuperset(text):
-        return _parts(len(text) + sum(map(_EXTENDED.__contains__, text)), 160, 153)
-    return _parts(len(text.encode("utf-16-le")) // 2, 70, 67)
+    """Segments that `text` is sent as; a part of a longer text loses room to the concatenation header.
+
+    What takes two units (a character of the extension table, one beyond the Basic Multilingual Plane) is never cut in
+    two: a part ends one unit early instead.
+    """
+    if is_gsm(text):
+        return _parts([1 + (c in _EXTENDED) for c in text], 160, 153)
+    return _parts([1 + (c > _LAST_OF_ONE_UNIT) for c in text], 70, 67)
 
 
-def _parts(units: int, alone: int, concatenated: int) -> int:
-    return 1 if units <= alone else -(-units // concatenated)
+def _parts(units: list[int], alone: int, concatenated: int) -> int:
+    if sum(units) <= alone:
+        return 1
+    if max(units) == 1:
+        return -(-len(units) // concatenated)
+    return _filled(units, concatenated)
+
+
+def _filled(units: Iterable[int], room: int) -> int:
+    parts, used = 1, 0
+    for unit in units:
+        used += unit
+        if used > room:
+            parts, used = parts + 1, unit
+    return parts

@@ -2,17 +2,13 @@
 
 from collections.abc import Sequence
 
-import phonenumbers
-
+from pipeline.channels.addresses import country_of
 from pipeline.channels.base import Part
 from pipeline.channels.chain import LimitsOf
 from pipeline.channels.sms import SmsPart
 from pipeline.config import SmsSettings
+from pipeline.config.countries import by_country
 from pipeline.providers.limits import Limit, limit_key
-
-OTHERS = "*"
-NO_COUNTRY = "001"
-"""ISO 3166 has none for it: satellite and other international numbers (as libphonenumber has it)."""
 
 
 def sms_limits(settings: SmsSettings) -> LimitsOf | None:
@@ -21,8 +17,8 @@ def sms_limits(settings: SmsSettings) -> LimitsOf | None:
         return None
 
     def limits(part: Part) -> Sequence[Limit]:
-        sms = part.payload
-        assert isinstance(sms, SmsPart)
+        assert isinstance(part.payload, SmsPart)
+        sms = part.payload.message
         found = []
         if settings.country_rates and (limit := _country(settings, sms.to)):
             found.append(limit)
@@ -34,6 +30,6 @@ def sms_limits(settings: SmsSettings) -> LimitsOf | None:
 
 
 def _country(settings: SmsSettings, to: str) -> Limit | None:
-    country = phonenumbers.region_code_for_number(phonenumbers.parse(to)) or NO_COUNTRY
-    rate = settings.country_rates.get(country, settings.country_rates.get(OTHERS))
+    country = country_of(to)
+    rate = by_country(settings.country_rates, country)
     return Limit(limit_key("sms:country", country), rate) if rate else None

@@ -12,11 +12,21 @@ from pipeline.config import Settings
 
 def accounts(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Take it again and again, as metrics on `http.port`, until stopped.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=1, help="With --serve: seconds between two balances.")] = 900.0,
 ) -> None:
     """Add up every decision and every outcome on the topics: accepted = terminal + waiting + in flight.
 
     Exit code 0 only if that holds for every notification.
     """
+    if serve:
+        from pipeline.accounts.service import accounts_service
+        from pipeline.runtime import run_service
+
+        run_service("accounts", Settings.load(), accounts_service(every))
+        return
     from pipeline.accounts.take import take_balance
 
     balance = take_balance(Settings.load())

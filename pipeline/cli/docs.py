@@ -30,3 +30,21 @@ def build(
         typer.echo(json.dumps(changed))
     else:
         typer.echo(f"made anew: {', '.join(changed)}" if changed else "every page is current")
+
+
+@app.command()
+def dashboards(
+    folder: Annotated[Path, typer.Argument(help="The folder that has grafana/ and prometheus/.")] = Path("deploy"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list of files that changed.")] = False,
+) -> None:
+    """Make Grafana's dashboards and the rules of the service levels anew. Run twice, the second time changes nothing."""
+    from pipeline.errors import ConfigurationError
+    from pipeline.observability.boards.files import rebuild
+
+    if not folder.is_dir():
+        raise ConfigurationError(f"there is no folder {folder}: give the repository's folder deploy/")
+    changed = rebuild(folder)
+    if as_json:
+        typer.echo(json.dumps(changed))
+    else:
+        typer.echo(f"made anew: {', '.join(changed)}" if changed else "every file is current")

@@ -38,7 +38,6 @@ from pipeline.config.providers import (
     SendGridSettings,
     SesSettings,
     SmtpSettings,
-    TwilioSettings,
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
 from pipeline.config.receipts import ReceiptSettings
@@ -54,6 +53,7 @@ from pipeline.config.sections import (
     RedisSettings,
     RouterSettings,
 )
+from pipeline.config.sms import SnsSettings, TwilioSettings, VonageSettings
 from pipeline.config.store import ArchiveSettings, StoreSettings
 from pipeline.config.warm_up import WarmUpSettings
 from pipeline.errors import ConfigurationError
@@ -89,9 +89,11 @@ __all__ = [
     "Settings",
     "SmsSettings",
     "SmtpSettings",
+    "SnsSettings",
     "StoreSettings",
     "TrackingSettings",
     "TwilioSettings",
+    "VonageSettings",
     "WarmUpSettings",
     "WebPushSettings",
 ]

@@ -1,15 +1,16 @@
 """Which provider accounts serve a channel, in which order, how fast, and when they are left alone."""
 
-import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.base import Seconds, Section
+from pipeline.config.countries import OTHERS, Prices, check_countries
 
 Rate = Annotated[float, Field(gt=0, description="calls a second")]
 
-_COUNTRY = re.compile(r"[A-Z]{2}|\*")
+MAX_SEGMENTS = 10
+"""Twilio takes 1,600 characters; beyond ten segments carriers deliver unreliably. https://www.twilio.com/docs/glossary/what-sms-character-limit"""
 
 
 class AccountSettings(Section):
@@ -61,13 +62,30 @@ class SmsSettings(Section):
     sender_rate: Rate | None = Field(
         None, description="Messages a second for each sender number, over all workers; US long codes bear 1."
     )
+    max_segments: int = Field(
+        MAX_SEGMENTS, ge=1, le=MAX_SEGMENTS, description="Segments that one message may take; a longer one fails."
+    )
+    prices: Prices = Field(
+        default_factory=dict,
+        description="What a segment costs in each country (ISO 3166 code, `*` for all others), in whichever currency "
+        "`max_price` is.",
+    )
+    max_price: float | None = Field(
+        None, gt=0, description="What one message may cost, all its segments; a dearer one fails."
+    )
 
     @field_validator("country_rates")
     @classmethod
     def _are_countries(cls, rates: dict[str, float]) -> dict[str, float]:
-        if wrong := sorted(code for code in rates if not _COUNTRY.fullmatch(code)):
-            raise ValueError(f"{', '.join(wrong)}: write two capital letters (DE, US), or * for all others")
+        check_countries(rates)
         return rates
+
+    @model_validator(mode="after")
+    def _every_country_has_a_price(self) -> Self:
+        """A limit that some countries escape would not be one: the dearest are those nobody thought of."""
+        if self.max_price is not None and OTHERS not in self.prices:
+            raise ValueError(f"max_price needs a price for every country: set sms.prices, with {OTHERS} for all others")
+        return self
 
 
 class BreakerSettings(Section):

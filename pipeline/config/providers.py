@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 
 from pipeline.config.base import Section
 from pipeline.config.push import ApnsSettings, WebPushSettings
+from pipeline.config.sms import SnsSettings, TwilioSettings, VonageSettings
 
 
 class FcmSettings(Section):
@@ -73,15 +74,6 @@ class MailgunSettings(Section):
     tracking: bool = Field(False, description="Let Mailgun count opens and clicks; it rewrites the links.")
 
 
-class TwilioSettings(Section):
-    """Twilio Programmable Messaging."""
-
-    base_url: str = Field("https://api.twilio.com", description="API address.")
-    account_sid: str = Field("", description="AC…")
-    auth_token: SecretStr = Field(SecretStr(""), description="Auth token.")
-    from_number: str = Field("", description="Sender in E.164; or a messaging service SID (MG…).")
-
-
 class ProviderSettings(Section):
     """Accounts at providers."""
 
@@ -93,3 +85,5 @@ class ProviderSettings(Section):
     sendgrid: SendGridSettings = SendGridSettings()
     mailgun: MailgunSettings = MailgunSettings()
     twilio: TwilioSettings = TwilioSettings()
+    vonage: VonageSettings = VonageSettings()
+    sns: SnsSettings = SnsSettings()

@@ -102,6 +102,7 @@ class Delivery:
             limit=settings.max_in_flight,
             batch=settings.fetch_max_records,
             drain_timeout=settings.drain_timeout,
+            metrics=shared.metrics,
         )
 
     def _finished(self, partition: Partition, record: Inbound) -> None:

@@ -22,6 +22,7 @@ from pipeline.kafka.group_protocol import GroupProtocol, choose_protocol
 from pipeline.kafka.names import DEFERRED, DELIVERY_STATUS, channel_dlq, dispatch_topic
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.producer import AsyncProducer
+from pipeline.kafka.statistics import Statistics
 from pipeline.observability.patience import until_available
 from pipeline.runtime import Runtime, Service, spare_the_collector, unless_stopped
 from pipeline.storage.devices import DeviceRegistry
@@ -111,7 +112,11 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
     stack.push_async_callback(sender.close)
     book = await open_book(settings.kafka)
     producer = await stack.enter_async_context(
-        AsyncProducer(producer_config(settings.kafka, UNHURRIED), poll_interval=POLL_INTERVAL)
+        AsyncProducer(
+            producer_config(settings.kafka, UNHURRIED),
+            poll_interval=POLL_INTERVAL,
+            statistics=Statistics(runtime.metrics, "producer"),
+        )
     )
     runtime.metrics.producer_buffered.set_function(lambda: len(producer))
     return Shared(

@@ -144,6 +144,7 @@ class Reason(StrEnum):
     RETRIES_EXHAUSTED = "retries_exhausted"
     TEMPLATE_ERROR = "template_error"
     TOO_LARGE = "too_large"
+    TOO_EXPENSIVE = "too_expensive"
     MALFORMED = "malformed"
     UNKNOWN_SCHEMA = "unknown_schema"
     INVALID_DATA = "invalid_data"
@@ -188,6 +189,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.RETRIES_EXHAUSTED: "All tries failed; it waits in the dead-letter topic for a person.",
     Reason.TEMPLATE_ERROR: "Its template could not be rendered.",
     Reason.TOO_LARGE: "It is larger than the channel allows.",
+    Reason.TOO_EXPENSIVE: "The SMS would cost more than the settings allow.",
     Reason.MALFORMED: "The record could not be read.",
     Reason.UNKNOWN_SCHEMA: "The record names a schema that nobody knows.",
     Reason.INVALID_DATA: "The event's data is not what the catalogue says for its type.",

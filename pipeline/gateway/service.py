@@ -24,6 +24,7 @@ from pipeline.events.schemas import SchemaBook
 from pipeline.gateway.admission import Admission
 from pipeline.gateway.application import Door, make_application
 from pipeline.gateway.audit import AuditLog, Auditor, open_audit
+from pipeline.gateway.auth.expiry import watch_keys
 from pipeline.gateway.auth.gate import Gate
 from pipeline.gateway.auth.jwks import Jwks
 from pipeline.gateway.auth.keyring import Keyring
@@ -52,6 +53,7 @@ from pipeline.gateway.tracking.routes import TrackingRoutes
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.names import INGEST
 from pipeline.kafka.producer import AsyncProducer
+from pipeline.kafka.statistics import Statistics
 from pipeline.kafka.topology import missing_topics
 from pipeline.observability.patience import until_available
 from pipeline.runtime import Background, Runtime, spare_the_collector
@@ -118,6 +120,7 @@ async def open_gateway(runtime: Runtime) -> AsyncIterator[str]:
         )
         background = await stack.enter_async_context(Background())
         background.start(_watch_stores(parts))
+        background.start(watch_keys(ApiKeys(parts.pool), runtime.metrics))
         yield await stack.enter_async_context(_listening(application, settings.gateway))
 
 
@@ -185,7 +188,10 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
     session = await stack.enter_async_context(aiohttp.ClientSession())
     book = await open_book(settings.kafka)
     timeout_ms = max(100, int(settings.gateway.ack_timeout * 1000))
-    producer = AsyncProducer(producer_config(settings.kafka, {"message.timeout.ms": timeout_ms}))
+    producer = AsyncProducer(
+        producer_config(settings.kafka, {"message.timeout.ms": timeout_ms}),
+        statistics=Statistics(runtime.metrics, "producer"),
+    )
     await stack.enter_async_context(producer)
     directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl, metrics=runtime.metrics)
     topic = IngestTopic(producer, settings.gateway.ack_timeout, Probe(runtime), runtime.health)
@@ -222,7 +228,7 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
         acceptor=acceptor,
         limits=limits,
         directory=directory,
-        repositories=Repositories.over(pool, directory.changed),
+        repositories=Repositories.over(pool, directory.changed, max_devices=settings.devices.max_per_user),
         audit=open_audit(pool),
         feedback=FeedbackWriter(redis, topic.deliver, codec, runtime.metrics, retention=settings.receipts.retention),
         recorder=recorder,

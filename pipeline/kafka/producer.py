@@ -13,11 +13,15 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pipeline.errors import Unavailable
 from pipeline.kafka.client import ClientConfig
+from pipeline.kafka.statistics import Statistics
 
 Headers = list[tuple[str, str | bytes | None]]
 OnDelivered = Callable[[KafkaError | None], None]
 
 POLL_INTERVAL = 0.001
+
+IDLE_POLL = 1.0
+"""Seconds between two looks of a producer that tells its statistics: untold ones pile up in its queue."""
 
 
 class Record(NamedTuple):
@@ -33,9 +37,16 @@ class AsyncProducer:
     """Produces to Kafka from one event loop. Use as an async context manager; leaving it flushes."""
 
     def __init__(
-        self, config: ClientConfig, *, flush_timeout: float = 10.0, poll_interval: float = POLL_INTERVAL
+        self,
+        config: ClientConfig,
+        *,
+        flush_timeout: float = 10.0,
+        poll_interval: float = POLL_INTERVAL,
+        statistics: Statistics | None = None,
     ) -> None:
-        self._producer = Producer(config)
+        self._producer = Producer({**config, **statistics.config()} if statistics else config)
+        self._tells = statistics is not None
+        self._listening: asyncio.Task[None] | None = None
         self._poll_interval = poll_interval
         self._flush_timeout = flush_timeout
         self._pump: asyncio.Task[None] | None = None
@@ -45,6 +56,8 @@ class AsyncProducer:
         return len(self._producer)
 
     async def __aenter__(self) -> Self:
+        if self._tells:
+            self._listening = asyncio.get_running_loop().create_task(self._listen())
         return self
 
     async def __aexit__(
@@ -58,8 +71,9 @@ class AsyncProducer:
         while len(self._producer) and asyncio.get_running_loop().time() < deadline:
             self._producer.poll(0)
             await asyncio.sleep(POLL_INTERVAL)
-        if self._pump:
-            self._pump.cancel()
+        for task in (self._pump, self._listening):
+            if task:
+                task.cancel()
 
     async def send_all(self, records: Sequence[Record]) -> None:
         """Produce all and wait until every one is acknowledged by all in-sync replicas.
@@ -117,6 +131,11 @@ class AsyncProducer:
         except KafkaException as error:
             raise Unavailable(f"cannot produce to {topic}: {error.args[0].str()}") from error
         return True
+
+    async def _listen(self) -> None:
+        while True:
+            self._producer.poll(0)
+            await asyncio.sleep(IDLE_POLL)
 
     async def _poll_while_busy(self) -> None:
         while len(self._producer):

@@ -18,7 +18,9 @@ from pipeline.kafka.group_protocol import GroupProtocol, group_config
 from pipeline.kafka.inbound import Inbound, Listener, Offsets, Room, inbound
 from pipeline.kafka.newcomers import Newcomers
 from pipeline.kafka.reach import Reach
+from pipeline.kafka.statistics import Statistics
 from pipeline.observability.health import Health
+from pipeline.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -68,13 +70,16 @@ class KafkaSource:
         limit: int,
         batch: int,
         drain_timeout: float,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._rebalances = metrics.rebalances.labels(topic) if metrics else None
         self._reach = Reach(kafka)
         self._config: dict[str, Any] = {
             **consumer_config(kafka, group, {**FETCH_AHEAD, **group_config(protocol)}),
             "error_cb": self._on_error,
             "on_commit": self._on_commit,
             "log_level": 0,
+            **(Statistics(metrics, topic).config() if metrics else {}),
         }
         self._topic = topic
         self._listener = listener
@@ -249,6 +254,8 @@ class KafkaSource:
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = set(_numbers(partitions))
         self._assigned_anew = True
+        if self._rebalances:
+            self._rebalances.inc()
         self._is_well()
         self._held = self._held - numbers
         self._uncommitted |= numbers

@@ -16,6 +16,7 @@ from pipeline.observability.lag import OffsetReader, Offsets
 from pipeline.observability.mail_checks import examine_mail
 from pipeline.observability.push_checks import examine_push
 from pipeline.observability.redaction import redact
+from pipeline.observability.sms_checks import examine_sms
 from pipeline.storage.redis import open_redis
 from pipeline.storage.scripts import sql
 from pipeline.storage.slots import subscribers
@@ -27,14 +28,15 @@ CONNECT_SECONDS = 3
 
 async def examine(settings: Settings) -> list[Finding]:
     """All findings, most fundamental first. Never raises for what is away: that is a finding."""
-    kafka, redis, postgres, push, mail = await asyncio.gather(
+    kafka, redis, postgres, push, mail, sms = await asyncio.gather(
         asyncio.to_thread(examine_kafka, settings.kafka),
         examine_redis(settings.redis),
         asyncio.to_thread(examine_postgres, settings.postgres),
         examine_push(settings.providers),
         examine_mail(settings),
+        examine_sms(settings),
     )
-    return [*kafka, *redis, *postgres, *push, *mail]
+    return [*kafka, *redis, *postgres, *push, *mail, *sms]
 
 
 def examine_kafka(kafka: KafkaSettings) -> list[Finding]:

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # not in its __all__
-from prometheus_client import Gauge
 
 from pipeline.config import KafkaSettings
 from pipeline.errors import Unavailable
@@ -32,6 +31,7 @@ from pipeline.kafka.names import (
 )
 from pipeline.kafka.reach import Reach
 from pipeline.observability.health import Health
+from pipeline.observability.lag_age import Ages
 from pipeline.observability.metrics import Metrics
 from pipeline.observability.patience import until_available
 
@@ -138,8 +138,14 @@ class OffsetReader:
         """Records that one group has not finished. Raises as `read`."""
         return self._persistently(lambda: self._progress_of(group)).lag
 
+    def behind(self, group: str) -> tuple[int, dict[tuple[str, int], int]]:
+        """Records that one group has not finished, and the first of them in each partition. Raises as `read`."""
+        progress = self._persistently(lambda: self._progress_of(group))
+        pairs = enumerate(zip(progress.finished, progress.ends, strict=True))
+        return progress.lag, {(progress.topic, number): done for number, (done, end) in pairs if done < end}
+
     def depth_of(self, topic: str) -> int:
-        """Records in one topic that are not deleted yet. Raises as `read`."""
+        """Dead letters of one topic that nobody has replayed or dropped. Raises as `read`."""
         return self._persistently(lambda: self._depth_of(topic))
 
     def _progress_of(self, group: str) -> Progress:
@@ -151,8 +157,10 @@ class OffsetReader:
 
     def _depth_of(self, topic: str) -> int:
         partitions = self._reach.partitions(self._admin, topic)
-        lows, ends = self._bounds(partitions, _EARLIEST), self._bounds(partitions, _LATEST)
-        return sum(ends[p] - lows[p] for p in partitions)
+        marks = self._reach.partitions_if_any(self._admin, DLQ_HANDLED)
+        lows, ends = self._bounds(partitions, _EARLIEST), self._bounds([*marks, *partitions], _LATEST)
+        handled = self._handled_up_to(tuple(ends[p] for p in marks))
+        return sum(ends[p] - lows[p] - handled.count(*p, lows[p], ends[p]) for p in partitions)
 
     def _read(self) -> Offsets:
         topics = (*GROUPS.values(), *DLQ_TOPICS, *_RECORDED)
@@ -221,17 +229,41 @@ async def sample_lag(kafka: KafkaSettings, metrics: Metrics, health: Health, *, 
     One group or topic after the other: asking for all at once costs the process, and the broker, a tenth of a second
     in which records wait. Waits while Kafka is away.
     """
-    reader = OffsetReader(kafka)
+    sampler = Sampler(kafka, metrics, health)
     pause = every / (len(GROUPS) + len(DLQ_TOPICS))
-
-    async def keep(gauge: Gauge, question: Callable[[], int]) -> None:
-        gauge.set(
-            await until_available("kafka", lambda: asyncio.to_thread(question), away=(Unavailable,), health=health)
-        )
-        await asyncio.sleep(pause)
-
     while True:
-        for group, topic in GROUPS.items():
-            await keep(metrics.consumer_lag.labels(group, topic), partial(reader.lag_of, group))
+        for group in GROUPS:
+            await sampler.group(group)
+            await asyncio.sleep(pause)
         for topic in DLQ_TOPICS:
-            await keep(metrics.dlq_depth.labels(topic), partial(reader.depth_of, topic))
+            await sampler.letters(topic)
+            await asyncio.sleep(pause)
+
+
+class Sampler:
+    """Asks for one group or one dead-letter topic at a time, and shows what it is told. Waits while Kafka is away."""
+
+    def __init__(self, kafka: KafkaSettings, metrics: Metrics, health: Health) -> None:
+        self._reader = OffsetReader(kafka)
+        self._ages = Ages(kafka)
+        self._metrics = metrics
+        self._health = health
+
+    async def group(self, group: str) -> None:
+        topic = (GROUPS | OBSERVERS)[group]
+        lag, seconds = await self._patiently(partial(self._ask, group))
+        self._metrics.consumer_lag.labels(group, topic).set(lag)
+        self._metrics.consumer_lag_seconds.labels(group, topic).set(seconds)
+
+    async def letters(self, topic: str) -> None:
+        depth = await self._patiently(partial(self._reader.depth_of, topic))
+        self._metrics.dlq_depth.labels(topic).set(depth)
+
+    def _ask(self, group: str) -> tuple[int, float]:
+        lag, first = self._reader.behind(group)
+        return lag, self._ages.oldest(group, first)
+
+    async def _patiently(self, question: Callable[[], T]) -> T:
+        return await until_available(
+            "kafka", lambda: asyncio.to_thread(question), away=(Unavailable,), health=self._health
+        )

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 
 class Metrics:
@@ -26,6 +27,12 @@ class Metrics:
         )
         self.released = Counter(
             "notifications_released_total", "Notifications whose wait is over.", ["channel", "reason"], registry=r
+        )
+        self.release_overdue = Gauge(
+            "notifications_release_overdue_seconds",
+            "How long ago the wait ended that has been over for longest and is not released; 0: none.",
+            ["channel"],
+            registry=r,
         )
         self.release_delay = Histogram(
             "notifications_release_delay_seconds",
@@ -60,6 +67,12 @@ class Metrics:
         self.consumer_lag = Gauge(
             "notifications_consumer_lag", "Records not yet finished.", ["group", "topic"], registry=r
         )
+        self.consumer_lag_seconds = Gauge(
+            "notifications_consumer_lag_seconds",
+            "Age of the oldest record not yet finished; 0: none.",
+            ["group", "topic"],
+            registry=r,
+        )
         self.in_flight = Gauge("notifications_in_flight", "Records taken and not finished.", ["topic"], registry=r)
         self.lanes_parked = Gauge(
             "notifications_lanes_parked",
@@ -84,6 +97,64 @@ class Metrics:
             "notifications_partitions_held",
             "Partitions that take in nothing new: what has finished out of order has no more room beside the offset.",
             ["topic"],
+            registry=r,
+        )
+        self.router_batch = Histogram(
+            "notifications_router_batch_records",
+            "Ingest records decided together.",
+            buckets=BATCH_BUCKETS,
+            registry=r,
+        )
+        self.router_seconds = Histogram(
+            "notifications_router_batch_seconds",
+            "Time a batch took: decide (stores included), acknowledge (until Kafka has all that follows from it).",
+            ["step"],
+            buckets=LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.router_partitions = Gauge(
+            "notifications_router_partitions", "Partitions of the ingest topic that this router has.", registry=r
+        )
+        self.rebalances = Counter(
+            "notifications_rebalances_total", "Times that a group's partitions were dealt anew.", ["topic"], registry=r
+        )
+        self.kafka_brokers_up = Gauge(
+            "notifications_kafka_brokers_up", "Brokers that a client is connected to.", ["client"], registry=r
+        )
+        self.kafka_request_p99 = Gauge(
+            "notifications_kafka_request_p99_seconds",
+            "99th percentile of a client's round trips, of its slowest broker; a reader's hold the wait for records.",
+            ["client"],
+            registry=r,
+        )
+        self.kafka_throttle = Gauge(
+            "notifications_kafka_throttle_seconds",
+            "Longest time for which a broker held a client back because of a quota.",
+            ["client"],
+            registry=r,
+        )
+        self.kafka_queued = Gauge(
+            "notifications_kafka_queued_records",
+            "Records in a client's own queue: produced and not acknowledged, or fetched and not taken.",
+            ["client"],
+            registry=r,
+        )
+        self.kafka_records = Counter(
+            "notifications_kafka_records_total",
+            "Records that a client exchanged with its brokers; direction is sent or received.",
+            ["client", "direction"],
+            registry=r,
+        )
+        self.kafka_bytes = Counter(
+            "notifications_kafka_bytes_total",
+            "Bytes that a client exchanged with its brokers; direction is sent or received.",
+            ["client", "direction"],
+            registry=r,
+        )
+        self.kafka_request_errors = Counter(
+            "notifications_kafka_request_errors_total",
+            "Requests of a client that went wrong: not sent, answered with an error, timed out, repeated.",
+            ["client", "kind"],
             registry=r,
         )
         self.cache_reads = Counter(
@@ -136,6 +207,26 @@ class Metrics:
             ["channel", "priority"],
             buckets=LATENCY_BUCKETS,
             registry=r,
+        )
+        self.credential_expiry = Gauge(
+            "notifications_credential_expiry_timestamp_seconds",
+            "When a certificate or token that the service uses ends, in seconds since 1970.",
+            ["credential"],
+            registry=r,
+        )
+        self.accounts = Gauge(
+            "notifications_accounts",
+            "The balance of all notifications as the topics tell it: how many are in each state.",
+            ["state"],
+            registry=r,
+        )
+        self.accounts_taken_at = Gauge(
+            "notifications_accounts_taken_timestamp_seconds",
+            "When the balance was last taken, in seconds since 1970.",
+            registry=r,
+        )
+        self.accounts_seconds = Gauge(
+            "notifications_accounts_duration_seconds", "How long it took to take the balance.", registry=r
         )
         self.gateway_seconds = Histogram(
             "notifications_gateway_request_seconds",

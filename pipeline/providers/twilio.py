@@ -10,8 +10,9 @@ from yarl import URL
 from pipeline.config import TwilioSettings
 from pipeline.errors import ConfigurationError
 from pipeline.providers.base import Outcome, Scope, SendResult
-from pipeline.providers.http import Answer, open_session, post
-from pipeline.providers.table import Row
+from pipeline.providers.http import Answer, NoAnswer, open_session, post, request
+from pipeline.providers.sms import SmsMessage, check_senders, senders_by_place
+from pipeline.providers.table import Row, by_status
 
 NAME = "twilio"
 
@@ -68,7 +69,12 @@ class _Reply(msgspec.Struct):
     code: int | None = None
 
 
+class _Account(msgspec.Struct):
+    status: str = ""
+
+
 _decode = msgspec.json.Decoder(_Reply).decode
+_decode_account = msgspec.json.Decoder(_Account).decode
 
 
 def classify(answer: Answer) -> SendResult:
@@ -82,7 +88,7 @@ def classify(answer: Answer) -> SendResult:
     result = partial(SendResult, provider=NAME, retry_after=answer.retry_after)
     if reply.code is not None and (row := ERROR_CODES.get(reply.code)):
         return result(outcome=row.outcome, error=str(reply.code), scope=row.scope)
-    outcome, scope = _by_status(answer.status)
+    outcome, scope = by_status(STATUSES, answer.status)
     return result(outcome=outcome, error=str(reply.code or answer.status), scope=scope)
 
 
@@ -93,35 +99,30 @@ def _accepted(reply: _Reply) -> SendResult:
     return SendResult(outcome=Outcome.AMBIGUOUS, provider=NAME, error="unreadable_answer")
 
 
-def _by_status(status: int) -> tuple[Outcome, Scope]:
-    if row := STATUSES.get(status):
-        return row.outcome, row.scope
-    if status >= 500:
-        return Outcome.TRANSIENT, Scope.UNKNOWN
-    return Outcome.PERMANENT if status >= 400 else Outcome.CONFIGURATION, Scope.UNKNOWN
-
-
 class Twilio:
     """A client for one Twilio account."""
+
+    name = NAME
+    opted_out = frozenset({OPTED_OUT})
 
     def __init__(self, settings: TwilioSettings, *, timeout: float) -> None:
         """Check the account's settings.
 
         Raises:
-            ConfigurationError: one is missing.
+            ConfigurationError: one is missing or wrong.
         """
         token = settings.auth_token.get_secret_value()
-        required = {"account_sid": settings.account_sid, "auth_token": token, "from_number": settings.from_number}
+        sender = settings.from_number or settings.senders
+        required = {"account_sid": settings.account_sid, "auth_token": token, "from_number": sender}
         if missing := [name for name, value in required.items() if not value]:
             raise ConfigurationError(f"set {', '.join('providers.twilio.' + name for name in missing)} to send SMS")
-        base = settings.base_url.rstrip("/")
-        self._url = URL(f"{base}/2010-04-01/Accounts/{settings.account_sid}/Messages.json", encoded=True)
-        self._headers = {
-            "Authorization": aiohttp.encode_basic_auth(settings.account_sid, token),
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
-        service = settings.from_number.startswith("MG")
-        self._sender = {"MessagingServiceSid" if service else "From": settings.from_number}
+        places = senders_by_place(settings.from_number, settings.senders)
+        check_senders(NAME, {where: sender for where, sender in places.items() if not _is_service(sender)})
+        account = f"{settings.base_url.rstrip('/')}/2010-04-01/Accounts/{settings.account_sid}"
+        self._url = URL(f"{account}/Messages.json", encoded=True)
+        self._account_url = URL(f"{account}.json", encoded=True)
+        self._authorization = {"Authorization": aiohttp.encode_basic_auth(settings.account_sid, token)}
+        self._headers = {**self._authorization, "Content-Type": "application/x-www-form-urlencoded"}
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
 
@@ -132,11 +133,39 @@ class Twilio:
         if self._session:
             await self._session.close()
 
-    async def send(self, to: str, text: str, status_callback: str) -> SendResult:
-        """Send `text` to `to` (E.164); receipts go to `status_callback`."""
+    async def send(self, message: SmsMessage) -> SendResult:
+        """See `pipeline.providers.sms.SmsProvider.send`."""
         assert self._session is not None, "start() comes first"
-        form = {"To": to, **self._sender, "Body": text, "StatusCallback": status_callback}
-        answer = await post(self._session, self._url, urlencode(form).encode(), self._headers)
-        if isinstance(answer, Answer):
+        answer = await post(self._session, self._url, send_form(message), self._headers)
+        return classify(answer) if isinstance(answer, Answer) else _lost(answer)
+
+    async def check(self) -> SendResult:
+        """See `pipeline.providers.sms.SmsProvider.check`: asks for the account, which must be active."""
+        assert self._session is not None, "start() comes first"
+        answer = await request(self._session, "GET", self._account_url, b"", self._authorization)
+        if isinstance(answer, NoAnswer):
+            return _lost(answer)
+        if answer.status != 200:
             return classify(answer)
-        return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error, scope=answer.scope)
+        try:
+            status = _decode_account(answer.body).status or "unreadable_answer"
+        except msgspec.DecodeError:
+            status = "unreadable_answer"
+        if status == "active":
+            return SendResult(outcome=Outcome.ACCEPTED, provider=NAME)
+        return SendResult(outcome=Outcome.CONFIGURATION, provider=NAME, error=status)
+
+
+def send_form(message: SmsMessage) -> bytes:
+    """The form of ``POST …/Messages.json``; receipts go to the callback, which names the notification."""
+    sender = {"MessagingServiceSid" if _is_service(message.sender) else "From": message.sender}
+    form = {"To": message.to, **sender, "Body": message.text, "StatusCallback": message.status_callback}
+    return urlencode(form).encode()
+
+
+def _is_service(sender: str) -> bool:
+    return sender.startswith("MG") and len(sender) == len("MG") + 32
+
+
+def _lost(answer: NoAnswer) -> SendResult:
+    return SendResult(outcome=answer.outcome, provider=NAME, error=answer.error, scope=answer.scope)

@@ -85,8 +85,14 @@ def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router, met
         del signal
         router.forget({partition.partition for partitions in revoked for partition in partitions})
 
+    async def count(_app: object, /, *assigned: set[TP], signal: BaseSignalT[Any], **_kwargs: object) -> None:
+        del signal
+        metrics.rebalances.labels(INGEST).inc()
+        metrics.router_partitions.set(sum(partition.topic == INGEST for tps in assigned for partition in tps))
+
     app.agent(ingest, name="router")(route)
     app.on_partitions_revoked.connect(forget)
+    app.on_partitions_assigned.connect(count)
     return app
 
 

@@ -43,10 +43,11 @@ ARCHIVED = frozenset({DECISIONS, DELIVERY_STATUS})
 
 
 class Handed(NamedTuple):
-    """What was handed to the two producers."""
+    """What was handed to the two producers, and when (monotonic, s)."""
 
     urgent: Batch
     archived: Batch
+    at: float
 
 
 def now_ms() -> int:
@@ -86,6 +87,8 @@ class Router:
         self._metrics = metrics
         self._clock = clock
         self._lobby = Lobby()
+        self._deciding = metrics.router_seconds.labels("decide")
+        self._acknowledging = metrics.router_seconds.labels("acknowledge")
 
     @property
     def waiting(self) -> dict[int, int]:
@@ -112,6 +115,7 @@ class Router:
         """
         await self._producer.acknowledged(handed.urgent)
         await self._archivist.acknowledged(handed.archived)
+        self._acknowledging.observe(time.perf_counter() - handed.at)
 
     async def decide(self, chunk: Sequence[IngestRecord]) -> Handed:
         """Decide every record, in order, and hand what follows from it to the producer. A chunk may span partitions.
@@ -122,6 +126,7 @@ class Router:
         Raises:
             Unavailable: Kafka refused a record for good; nothing may be acknowledged.
         """
+        began = time.perf_counter()
         rejected: list[Record] = []
         incoming = [i for record in chunk if (i := await self._decode(record, rejected)) is not None]
         if not self._state.users_away:
@@ -137,12 +142,16 @@ class Router:
         await self._patiently(lambda: self._state.write(planner, known, self._clock()))
         handed = await self._hand_over(planner.records + rejected)
         self._count(planner.routed)
+        if chunk:
+            self._metrics.router_batch.observe(len(chunk))
+            self._deciding.observe(handed.at - began)
         return handed
 
     async def _hand_over(self, records: Sequence[Record]) -> Handed:
         urgent = [record for record in records if record.topic not in ARCHIVED]
         archived = [record for record in records if record.topic in ARCHIVED]
-        return Handed(await self._producer.hand_over(urgent), await self._archivist.hand_over(archived))
+        batches = await self._producer.hand_over(urgent), await self._archivist.hand_over(archived)
+        return Handed(*batches, at=time.perf_counter())
 
     def _admit(self, incoming: Sequence[Incoming], known: Known) -> Sequence[Incoming]:
         """Those that can be decided now. The others wait, and with them all that come after them of the same user."""

@@ -12,6 +12,7 @@ from pipeline.kafka.client import UNHURRIED, producer_config
 from pipeline.kafka.names import LINE_TOPICS
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.producer import AsyncProducer
+from pipeline.kafka.statistics import Statistics
 from pipeline.observability.lag import sample_lag
 from pipeline.routing.agent import make_app, run_app
 from pipeline.routing.router import Router
@@ -51,8 +52,12 @@ async def serve_router(runtime: Runtime) -> None:
         if runtime.stopping.is_set():
             return
         book = await open_book(settings.kafka)
-        producer = await stack.enter_async_context(AsyncProducer(producer_config(settings.kafka)))
-        archivist = await stack.enter_async_context(AsyncProducer(producer_config(settings.kafka, UNHURRIED)))
+        producer = await stack.enter_async_context(
+            AsyncProducer(producer_config(settings.kafka), statistics=Statistics(metrics, "producer"))
+        )
+        archivist = await stack.enter_async_context(
+            AsyncProducer(producer_config(settings.kafka, UNHURRIED), statistics=Statistics(metrics, "archivist"))
+        )
         metrics.producer_buffered.set_function(lambda: len(producer) + len(archivist))
         router = Router(
             settings=settings.router,

@@ -14,11 +14,13 @@ from pipeline.kafka.names import DEFERRED, DELIVERY_STATUS, INGEST, INGEST_DLQ, 
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.producer import AsyncProducer
 from pipeline.kafka.source import KafkaSource
+from pipeline.kafka.statistics import Statistics
 from pipeline.observability.patience import until_available
 from pipeline.runtime import Runtime, unless_stopped
 from pipeline.scheduler import waiting
 from pipeline.scheduler.flusher import Flusher
 from pipeline.scheduler.intake import Intake
+from pipeline.scheduler.overdue import Overdue
 from pipeline.scheduler.releaser import Releaser
 from pipeline.scheduler.upkeep import Upkeep
 from pipeline.storage.postgres import open_pool
@@ -65,13 +67,20 @@ class Scheduler:
     """Intake, releases, digests and upkeep of one process."""
 
     def __init__(
-        self, intake: Intake, source: KafkaSource, releaser: Releaser, flusher: Flusher, upkeep: Upkeep
+        self,
+        intake: Intake,
+        source: KafkaSource,
+        releaser: Releaser,
+        flusher: Flusher,
+        upkeep: Upkeep,
+        overdue: Overdue,
     ) -> None:
         self._intake = intake
         self._source = source
         self._releaser = releaser
         self._flusher = flusher
         self._upkeep = upkeep
+        self._overdue = overdue
 
     @classmethod
     async def open(cls, runtime: Runtime, protocol: GroupProtocol, stack: AsyncExitStack) -> "Scheduler":
@@ -84,18 +93,20 @@ class Scheduler:
         await wait_for_stores(redis, pool, settings, health)
         book = await open_book(settings.kafka)
         codec = Codec.open(book)
-        producer = await stack.enter_async_context(AsyncProducer(producer_config(settings.kafka)))
+        producer = await stack.enter_async_context(
+            AsyncProducer(producer_config(settings.kafka), statistics=Statistics(metrics, "producer"))
+        )
         directory = UserDirectory.of(pool, redis, settings.router, metrics)
         intake = Intake(pool, codec, catalogue, producer, waits, health, metrics, now_ms)
         source = KafkaSource(
             settings.kafka, DEFERRED, SCHEDULER_GROUP, intake, health,
-            protocol=protocol, limit=AHEAD * waits.batch, batch=waits.batch, drain_timeout=DRAIN,
+            protocol=protocol, limit=AHEAD * waits.batch, batch=waits.batch, drain_timeout=DRAIN, metrics=metrics,
         )  # fmt: skip
         upkeep = Upkeep(pool, waits, health, now_ms)
         await until_available("upkeep", upkeep.once, away=waiting.TRY_AGAIN, health=health)
         releaser = Releaser(pool, codec, producer, waits, health, metrics, now_ms, intake.arrived, catalogue)
         flusher = Flusher(pool, codec, producer, catalogue, directory, waits, health, metrics, now_ms)
-        return cls(intake, source, releaser, flusher, upkeep)
+        return cls(intake, source, releaser, flusher, upkeep, Overdue(pool, health, metrics, now_ms))
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping` is set, or a part cannot go on. What is under way then is left for the next.
@@ -105,7 +116,8 @@ class Scheduler:
         """
         stop = asyncio.ensure_future(stopping.wait())
         intake = asyncio.ensure_future(self._intake.run(self._source))
-        others = [asyncio.ensure_future(part.run()) for part in (self._releaser, self._flusher, self._upkeep)]
+        parts = (self._releaser, self._flusher, self._upkeep, self._overdue)
+        others = [asyncio.ensure_future(part.run()) for part in parts]
         await asyncio.wait([stop, intake, *others], return_when=asyncio.FIRST_COMPLETED)
         for task in (stop, *others):
             task.cancel()

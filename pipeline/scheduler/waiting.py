@@ -87,6 +87,12 @@ async def count_due(connection: Connection, channel: Channel, urgency: int, now:
     return int(await connection.fetchval(sql("peek_due"), *arguments))
 
 
+async def oldest_due(pool: Pool, channel: Channel, urgencies: Sequence[int], now: int) -> datetime | None:
+    """Since when the oldest of what is due at `now` (ms) has been due."""
+    since: datetime | None = await pool.fetchval(sql("oldest_due"), channel.value, urgencies, instant(now))
+    return since
+
+
 async def lock_due(
     connection: Connection, channel: Channel, urgency: int, now: int, after: Cursor, limit: int
 ) -> list[Held]:

@@ -62,6 +62,12 @@ class ApiKeys:
             rows = await self._pool.fetch(sql("list_api_keys"))
         return [ApiKey(**row) for row in rows]
 
+    async def next_expiry(self) -> datetime | None:
+        """When the next key ends that is in force; None: none of them has an end."""
+        with reachable():
+            ends_at: datetime | None = await self._pool.fetchval(sql("next_key_expiry"))
+        return ends_at
+
     async def rotate(self, key_id: str, secret_hash: bytes, grace: timedelta) -> ApiKey | None:
         """Give the key another secret; the old one stays good for `grace`. None: there is none, or it is revoked."""
         return await self._one(sql("rotate_api_key"), key_id, secret_hash, grace)

@@ -10,7 +10,7 @@ from pipeline.kafka.group_protocol import GroupProtocol, choose_protocol
 from pipeline.kafka.names import DELIVERY_STATUS, STORE_GROUP
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.source import KafkaSource
-from pipeline.observability.lag import OffsetReader
+from pipeline.observability.lag import Sampler
 from pipeline.observability.patience import until_available
 from pipeline.runtime import Background, Runtime, unless_stopped
 from pipeline.storage.postgres import Pool, open_pool, reachable
@@ -72,7 +72,7 @@ async def _run(runtime: Runtime, pool: Pool, codec: Codec, protocol: GroupProtoc
     intake = Intake(pool, codec, settings.store, health, runtime.metrics)
     source = KafkaSource(
         settings.kafka, DELIVERY_STATUS, STORE_GROUP, intake, health,
-        protocol=protocol, limit=AHEAD * settings.store.batch, batch=settings.store.batch, drain_timeout=DRAIN,
+        protocol=protocol, limit=AHEAD * settings.store.batch, batch=settings.store.batch, drain_timeout=DRAIN, metrics=runtime.metrics,
     )  # fmt: skip
     stop = asyncio.ensure_future(runtime.stopping.wait())
     storing = asyncio.ensure_future(intake.run(source))
@@ -87,12 +87,8 @@ async def _run(runtime: Runtime, pool: Pool, codec: Codec, protocol: GroupProtoc
 
 
 async def _sample_lag(runtime: Runtime) -> None:
-    """Keep the gauge of our own lag current until cancelled."""
-    reader = OffsetReader(runtime.settings.kafka)
-    gauge = runtime.metrics.consumer_lag.labels(STORE_GROUP, DELIVERY_STATUS)
+    """Keep the gauges of our own lag current until cancelled."""
+    sampler = Sampler(runtime.settings.kafka, runtime.metrics, runtime.health)
     while True:
-        lag = await until_available(
-            "kafka", lambda: asyncio.to_thread(reader.lag_of, STORE_GROUP), away=(Unavailable,), health=runtime.health
-        )
-        gauge.set(lag)
+        await sampler.group(STORE_GROUP)
         await asyncio.sleep(LAG_EVERY)

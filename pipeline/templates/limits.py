@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from pipeline.channels.segments import MAX_SEGMENTS, segments
+from pipeline.channels.segments import segments
+from pipeline.config.failover import MAX_SEGMENTS
 from pipeline.events.vocabulary import Channel
 
 MAX_PUSH = 4096

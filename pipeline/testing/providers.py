@@ -19,7 +19,9 @@ from pipeline.testing.received import Received
 from pipeline.testing.sendgrid import SendGridSimulator
 from pipeline.testing.ses import REGION, SesSimulator
 from pipeline.testing.smtp import KEPT_MAILS, SmtpSimulator
+from pipeline.testing.sns import SnsSimulator
 from pipeline.testing.twilio import TwilioSimulator
+from pipeline.testing.vonage import VonageSimulator
 from pipeline.testing.webpush import WebPushSimulator
 from pipeline.users.synthetic import WEB_PUSH_HOST
 
@@ -28,7 +30,9 @@ DOMAINS = {"transactional": "mail.example.com", "marketing": "news.example.com"}
 
 
 class Providers:
-    """FCM, APNs, a web push service, a mail relay, Amazon SES, SendGrid, Mailgun and Twilio on free local ports.
+    """FCM, APNs, a web push service, a mail relay, Amazon SES, SendGrid, Mailgun, Twilio, Vonage and Amazon SNS.
+
+    Each on a free local port.
 
     Use as an async context manager. The three that push share one account of what they received.
     """
@@ -38,7 +42,11 @@ class Providers:
         self.mail = Received()
         """What all mail providers received together."""
         self.smtp = SmtpSimulator(Script(behaviour, seed + 1), keep=keep_mails, also=self.mail)
-        self.twilio = TwilioSimulator(Script(behaviour, seed + 2))
+        self.sms = Received()
+        """What all SMS providers received together."""
+        self.twilio = TwilioSimulator(Script(behaviour, seed + 2), also=self.sms)
+        self.vonage = VonageSimulator(Script(behaviour, seed + 8), also=self.sms)
+        self.sns = SnsSimulator(Script(behaviour, seed + 9), also=self.sms)
         self.apns = ApnsSimulator(Script(behaviour, seed + 6), received=self.fcm.received)
         self.webpush = WebPushSimulator(Script(behaviour, seed + 7), received=self.fcm.received)
         self.ses = SesSimulator(Script(behaviour, seed + 3), also=self.mail)
@@ -50,11 +58,13 @@ class Providers:
     async def __aenter__(self) -> Self:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="simulated-providers-"))
         push = (self.fcm, self.apns, self.webpush)
-        for simulator in (*push, self.smtp, self.ses, self.sendgrid, self.mailgun, self.twilio):
+        mail, sms = (self.smtp, self.ses, self.sendgrid, self.mailgun), (self.twilio, self.vonage, self.sns)
+        for simulator in (*push, *mail, *sms):
             await self._stack.enter_async_context(simulator)
         self._folder = Path(folder)
         self.fcm.write_service_account(self._service_account)
         self.apns.tokens.write_key(self._signing_key)
+        self.vonage.write_private_key(self._vonage_key)
         return self
 
     async def __aexit__(
@@ -93,6 +103,16 @@ class Providers:
             "PIPELINE_PROVIDERS__TWILIO__ACCOUNT_SID": self.twilio.account_sid,
             "PIPELINE_PROVIDERS__TWILIO__AUTH_TOKEN": self.twilio.auth_token,
             "PIPELINE_PROVIDERS__TWILIO__FROM_NUMBER": self.twilio.from_number,
+            "PIPELINE_PROVIDERS__VONAGE__BASE_URL": self.vonage.base_url,
+            "PIPELINE_PROVIDERS__VONAGE__API_KEY": self.vonage.api_key,
+            "PIPELINE_PROVIDERS__VONAGE__API_SECRET": self.vonage.api_secret,
+            "PIPELINE_PROVIDERS__VONAGE__APPLICATION_ID": self.vonage.application_id,
+            "PIPELINE_PROVIDERS__VONAGE__PRIVATE_KEY": str(self._vonage_key),
+            "PIPELINE_PROVIDERS__VONAGE__FROM_NUMBER": self.vonage.from_number,
+            "PIPELINE_PROVIDERS__SNS__BASE_URL": self.sns.base_url,
+            "PIPELINE_PROVIDERS__SNS__REGION": REGION,
+            "PIPELINE_PROVIDERS__SNS__ACCESS_KEY_ID": self.sns.access_key_id,
+            "PIPELINE_PROVIDERS__SNS__SECRET_ACCESS_KEY": self.sns.secret_access_key,
         }
 
     def received(self) -> dict[str, Counter[str]]:
@@ -104,7 +124,7 @@ class Providers:
         return {
             Channel.PUSH: self.fcm.received,
             Channel.EMAIL: self.mail,
-            Channel.SMS: self.twilio.received,
+            Channel.SMS: self.sms,
         }
 
     def behave(self, channel: Channel, behaviour: Behaviour) -> None:
@@ -121,12 +141,16 @@ class Providers:
         return {
             Channel.PUSH: [self.fcm, self.apns, self.webpush],
             Channel.EMAIL: [self.smtp, self.ses, self.sendgrid, self.mailgun],
-            Channel.SMS: [self.twilio],
+            Channel.SMS: [self.twilio, self.vonage, self.sns],
         }
 
     @property
     def _signing_key(self) -> Path:
         return self._folder / "apns-key.p8"
+
+    @property
+    def _vonage_key(self) -> Path:
+        return self._folder / "vonage-key.pem"
 
     @property
     def _service_account(self) -> Path:

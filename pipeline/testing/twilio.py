@@ -10,6 +10,7 @@ from aiohttp import web
 
 from pipeline.testing.behaviour import Fault, Script
 from pipeline.testing.http_simulator import Accepted, HttpSimulator, Invalid, Reply
+from pipeline.testing.received import Received
 
 MAX_BODY = 1600
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
@@ -30,11 +31,20 @@ class TwilioSimulator(HttpSimulator):
 
     from_number = "+15005550006"
 
-    def __init__(self, script: Script | None = None) -> None:
-        super().__init__(script)
+    def __init__(self, script: Script | None = None, *, also: Received | None = None) -> None:
+        super().__init__(script, also=also)
         self.account_sid = "AC" + secrets.token_hex(16)
         self.auth_token = secrets.token_hex(16)
         self._authorization = "Basic " + base64.b64encode(f"{self.account_sid}:{self.auth_token}".encode()).decode()
+
+    async def other(self, request: web.BaseRequest, body: bytes) -> Reply | None:  # noqa: ARG002 - as the port has it
+        """The account itself."""
+        if (request.method, request.path) != ("GET", f"/2010-04-01/Accounts/{self.account_sid}.json"):
+            return None
+        if request.headers.get("Authorization") != self._authorization:
+            return error_reply(401, 20003)
+        account = {"sid": self.account_sid, "friendly_name": "simulated", "status": "active", "type": "Full"}
+        return Reply(200, json.dumps(account).encode(), _JSON)
 
     def accept(self, request: web.BaseRequest, body: bytes) -> Accepted:
         """See `HttpSimulator.accept`."""

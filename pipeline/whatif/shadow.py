@@ -129,9 +129,6 @@ class Shadow(Unremembering):
         for number in partitions:
             self._done.pop(number, None)
 
-    def commit_refused(self, partitions: Collection[int]) -> None:
-        self._source.commit({number: Position(self._done[number]) for number in partitions if number in self._done})
-
     async def _compare_all(self) -> None:
         while True:
             batch = [await self._arrived.get()]

@@ -17,7 +17,12 @@ from pipeline.users.snapshot import Device
 
 MOST_DEVICES = 100
 
-Token = Annotated[str, Meta(min_length=1, max_length=2048, pattern=r"^[\x20-\x7e]+$", description="The provider's.")]
+MAX_TOKEN = 2500
+"""Characters, as many as the registry takes: a browser's subscription is an address of up to 2,000 and two keys."""
+
+Token = Annotated[
+    str, Meta(min_length=1, max_length=MAX_TOKEN, pattern=r"^[\x20-\x7e]+$", description="The provider's.")
+]
 
 
 class DeviceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

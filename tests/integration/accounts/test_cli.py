@@ -3,21 +3,26 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.config import KafkaSettings, Settings
-from pipeline.events.vocabulary import Status
+from pipeline.events.vocabulary import Channel, Priority, Status
+from pipeline.kafka.names import INGEST, ROUTER_GROUP, dispatch_topic, worker_group
 
 if TYPE_CHECKING:
     from tests.integration.accounts.conftest import Pen
 
 pytestmark = pytest.mark.broker
 
+PUSH_HIGH = dispatch_topic(Channel.PUSH, Priority.HIGH)
 MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from pipeline.cli.root import main; main()"
 
 
@@ -120,3 +125,35 @@ def test_explain_says_in_words_that_a_send_was_in_doubt(settings: Settings, pen:
     assert "The answer was lost, and it is tried again: it may arrive twice." in told.stdout
     (channel,) = json.loads(pipeline(settings.kafka, "explain", "1", "--json").stdout)["channels"]
     assert channel["doubt"].startswith("An answer had been lost")
+
+
+def test_served_as_metrics_the_balance_says_what_is_lost_and_ends_when_told(settings: Settings, pen: "Pen") -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    pen.decision("1")
+    pen.status("1", Status.SENT)
+    pen.decision("2", offset=1)
+    for group, topic in ((ROUTER_GROUP, INGEST), (worker_group(Channel.PUSH, Priority.HIGH), PUSH_HIGH)):
+        pen.finish(group, topic, dict.fromkeys(range(3), 0))
+    command = [sys.executable, "-c", MAIN, "accounts", "--serve", "--every", "1"]
+    kafka = {**environment(settings.kafka.bootstrap_servers), "PIPELINE_HTTP__PORT": str(port)}
+    with subprocess.Popen(command, env=kafka, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            told = metrics_of(port, "notifications_accounts{")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+    assert told['state="accepted"'] == 2
+    assert told['state="unaccounted"'] == 1
+
+
+def metrics_of(port: int, prefix: str) -> dict[str, float]:
+    """The samples that begin so, by their labels, once there are any."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            lines = [line for line in answer.read().decode().splitlines() if line.startswith(prefix)]
+            if lines:
+                return {line[len(prefix) : line.index("}")]: float(line.rpartition(" ")[2]) for line in lines}
+        time.sleep(0.1)
+    pytest.fail(f"no {prefix} within a minute")

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from pipeline.config import (
     CatalogueSettings,
+    DeviceSettings,
     GatewaySettings,
     JwtSettings,
     KafkaSettings,
@@ -136,6 +137,7 @@ def settings(
         postgres=postgres_settings,
         catalogue=CatalogueSettings(path=CATALOGUE),
         gateway=gateway_settings,
+        devices=DeviceSettings(max_per_user=5),
     )
 
 

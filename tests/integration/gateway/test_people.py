@@ -144,6 +144,12 @@ async def test_devices_are_registered_refreshed_and_deleted_and_tokens_never_sho
     assert (await desk.call("DELETE", f"{path}/phone")).status == 404
     twice = await desk.call("PUT", path, json={"devices": [phone, {**phone, "token": "token-9"}]})
     assert (twice.status, twice.json["errors"][0]["pointer"]) == (400, "#/devices/0/device_id")
+    long = await desk.call("PUT", path, json={"devices": [{**phone, "token": "x" * 2500}]})
+    assert [d["device_id"] for d in long.json["devices"]] == ["phone"]
+    assert (await desk.call("PUT", path, json={"devices": [{**phone, "token": "x" * 2501}]})).status == 400
+    many = [{"device_id": f"d{n}", "platform": "android", "token": f"many-{n}"} for n in range(6)]
+    kept = await desk.call("PUT", path, json={"devices": many})
+    assert len(kept.json["devices"]) == 5, "as many as devices.max_per_user says"
 
 
 def item(user_id: str, number: int, **changes: Any) -> InboxItem:

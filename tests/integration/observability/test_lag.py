@@ -6,6 +6,7 @@ from confluent_kafka import Producer
 from pipeline.config import KafkaSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.client import producer_config
+from pipeline.kafka.handled_topic import read_handled
 from pipeline.kafka.names import INGEST, INGEST_DLQ, ROUTER_GROUP
 from pipeline.kafka.topology import apply_topics
 from pipeline.observability.health import Health
@@ -29,9 +30,28 @@ async def test_the_gauges_follow_the_cluster(kafka_settings: KafkaSettings) -> N
         if depth is not None:
             break
     sampler.cancel()
+    seconds = metrics.registry.get_sample_value(
+        "notifications_consumer_lag_seconds", {"group": ROUTER_GROUP, "topic": INGEST}
+    )
     lag = metrics.registry.get_sample_value("notifications_consumer_lag", {"group": ROUTER_GROUP, "topic": INGEST})
-    assert lag == 0
+    assert (lag, seconds) == (0, 0)
     assert depth == before + 1
+
+
+def test_the_depth_falls_when_a_dead_letter_is_dealt_with(kafka_settings: KafkaSettings) -> None:
+    apply_topics(kafka_settings, partitions=3, replication_factor=1)
+    reader = OffsetReader(kafka_settings)
+    written: list[int] = []
+    producer = Producer(producer_config(kafka_settings))
+    producer.produce(INGEST_DLQ, b"x", b"user", partition=0, on_delivery=lambda _, m: written.append(m.offset() or 0))
+    producer.flush(10)
+    before = reader.depth_of(INGEST_DLQ)
+    handled = read_handled(kafka_settings)
+    handled.add(INGEST_DLQ, 0, written[0])
+    for record in handled.take_changes():
+        producer.produce(record.topic, record.value, record.key)
+    producer.flush(10)
+    assert reader.depth_of(INGEST_DLQ) == before - 1
 
 
 def test_a_kafka_that_is_away_is_named_with_the_setting_to_change() -> None:

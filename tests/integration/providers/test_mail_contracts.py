@@ -1,21 +1,13 @@
 """What the senders of e-mail ask, held against what the providers published: contracts, moto's SES, Prism."""
 
-import asyncio
-import contextlib
 import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import aiohttp
 import jsonschema_rs
-import platformdirs
 import pytest
 import yaml
 from botocore.loaders import Loader
@@ -31,6 +23,7 @@ from pipeline.providers.mailgun import Mailgun
 from pipeline.providers.sendgrid import SendGrid
 from pipeline.providers.ses import Ses
 from pipeline.testing.mails import sample_mail
+from tests.integration.providers.servers import moto_server
 
 MAILS = {
     "transactional": sample_mail(),
@@ -39,8 +32,6 @@ MAILS = {
     "without a name": sample_mail(sender="shop@mail.example.com"),
     "beyond ASCII": sample_mail(subject="李雷 & Zoë", text="Grüße\r\n.", html="<p>李雷</p>"),
 }
-PRISM = "5.16.0"
-IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
 mails = pytest.mark.parametrize("mail", MAILS.values(), ids=MAILS)
 
@@ -102,36 +93,10 @@ def test_an_ses_request_is_what_the_service_model_says(mail: MailMessage) -> Non
     assert ParamValidator().validate({**request, "Subject": "x"}, shape).has_errors()
 
 
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
-
-
-@contextlib.contextmanager
-def running(command: list[str], log: Path) -> Iterator[None]:
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
-        yield
-        process.terminate()
-
-
-async def listening(port: int, log: Path) -> None:
-    for _ in range(600):
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(await asyncio.to_thread(log.read_text))
-
-
 @pytest.fixture
 async def moto(tmp_path: Path) -> AsyncIterator[str]:
     """moto's server, on which mail.example.com is a verified identity; its address."""
-    port, log = free_port(), tmp_path / "moto.log"
-    with running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], log):
-        await listening(port, log)
-        url = f"http://127.0.0.1:{port}"
+    async with moto_server(tmp_path / "moto.log") as url:
         client = Ses(ses_settings(url), timeout=30)
         await client.start()
         body = b'{"EmailIdentity": "mail.example.com"}'
@@ -159,36 +124,6 @@ async def test_moto_takes_our_mail_and_refuses_a_sender_that_is_not_verified(mot
     async with aiohttp.ClientSession() as session, session.get(f"{moto}/moto-api/data.json") as response:
         sent = (await response.json(content_type=None))["ses"]["RawMessage"]
     assert len(sent) == sum(mail.sender.endswith("@mail.example.com") for mail in MAILS.values())
-
-
-@pytest.fixture(scope="session")
-def prism_command() -> str:
-    """Stoplight's Prism, installed by npm once into the user's cache."""
-    if found := shutil.which("prism"):
-        return found
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("Prism needs node and npm, and they are not here")
-    folder = platformdirs.user_cache_path("notification-pipeline") / f"prism-{PRISM}"
-    command = folder / "node_modules" / ".bin" / "prism"
-    if not command.exists():
-        install = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)]
-        done = subprocess.run([*install, f"@stoplight/prism-cli@{PRISM}"], capture_output=True, text=True, check=False)
-        if done.returncode:
-            (pytest.fail if IN_CI else pytest.skip)(f"npm cannot install Prism: {done.stderr[-300:]}")
-    return str(command)
-
-
-@pytest.fixture
-async def prism(
-    prism_command: str, contracts: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[str]:
-    """Prism mocking one contract and refusing what is not in it; its address."""
-    port, log = free_port(), tmp_path / "prism.log"
-    command = [prism_command, "mock", "--errors", "-h", "127.0.0.1", "-p", str(port), str(contracts / request.param)]
-    with running(command, log):
-        await listening(port, log)
-        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("prism", ["tsg_mail_v3.yaml"], indirect=True)

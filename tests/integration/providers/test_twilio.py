@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -12,14 +12,15 @@ from pydantic import SecretStr
 
 from pipeline.config import TwilioSettings
 from pipeline.providers.base import Outcome
+from pipeline.providers.sms import SmsMessage
 from pipeline.providers.twilio import Twilio
 from pipeline.testing.behaviour import Fault
 from pipeline.testing.http_simulator import Reply
 from pipeline.testing.providers import Providers
+from pipeline.testing.texts import sample_sms
 from pipeline.testing.twilio import TwilioSimulator, error_reply
 
 TIMEOUT = 0.3
-CALLBACK = "https://notify.example.com/v1/webhooks/twilio?notification_id="
 
 
 def settings(simulator: TwilioSimulator, sender: str = "") -> TwilioSettings:
@@ -40,15 +41,15 @@ async def twilio(simulated: Providers) -> AsyncIterator[Twilio]:
 
 
 async def test_a_message_arrives_once_with_a_sid(twilio: Twilio, simulated: Providers) -> None:
-    result = await twilio.send("+15005550006", "Zoë & 李雷 = 100%\n+", CALLBACK + "n1")
+    result = await twilio.send(sample_sms(text="Zoë & 李雷 = 100%\n+"))
     assert result.outcome is Outcome.ACCEPTED
     assert result.message_id.startswith("SM")
     assert simulated.received()["sms"] == {"n1": 1}
 
 
 @pytest.mark.parametrize("sender", ["+15005550006", "MG" + "0" * 32])
-async def test_form_and_answer_are_those_of_the_published_contract(contracts: Path, sender: str) -> None:
-    document = yaml.load((contracts / "twilio_api_v2010.yaml").read_text(), Loader=yaml.CSafeLoader)
+async def test_form_and_answer_are_those_of_the_published_contract(twilio_contract: Any, sender: str) -> None:
+    document = twilio_contract
     operation = document["paths"]["/2010-04-01/Accounts/{AccountSid}/Messages.json"]["post"]
     form_schema = operation["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
     answer_schema = document["components"]["schemas"]["api.v2010.account.message"]
@@ -62,7 +63,7 @@ async def test_form_and_answer_are_those_of_the_published_contract(contracts: Pa
     async with Recording() as simulator:
         client = Twilio(settings(simulator, sender), timeout=TIMEOUT)
         await client.start()
-        assert (await client.send("+15005550006", "hi", CALLBACK + "n1")).outcome is Outcome.ACCEPTED
+        assert (await client.send(sample_sms(sender=sender))).outcome is Outcome.ACCEPTED
         await client.close()
     ((body, reply),) = seen
     form = parse_qs(body.decode(), strict_parsing=True)
@@ -92,19 +93,19 @@ async def test_each_answer_has_its_outcome(
     twilio: Twilio, simulated: Providers, reply: Reply, expected: Outcome
 ) -> None:
     simulated.twilio.answer_next(reply)
-    assert (await twilio.send("+15005550006", "hi", CALLBACK + "n1")).outcome is expected
+    assert (await twilio.send(sample_sms())).outcome is expected
 
 
 async def test_throttling_says_how_long(twilio: Twilio, simulated: Providers) -> None:
     simulated.twilio.answer_next(error_reply(429, 20429, retry_after=3))
-    result = await twilio.send("+15005550006", "hi", CALLBACK + "n1")
+    result = await twilio.send(sample_sms())
     assert (result.outcome, result.retry_after) == (Outcome.THROTTLED, 3.0)
 
 
 @pytest.mark.parametrize(("fault", "accepted"), [(Fault.RESET_BEFORE, 0), (Fault.RESET_AFTER, 1), (Fault.NO_ANSWER, 1)])
 async def test_a_lost_answer_is_in_doubt(twilio: Twilio, simulated: Providers, fault: Fault, accepted: int) -> None:
     simulated.twilio.script.then(fault)
-    assert (await twilio.send("+15005550006", "hi", CALLBACK + "n1")).outcome is Outcome.AMBIGUOUS
+    assert (await twilio.send(sample_sms())).outcome is Outcome.AMBIGUOUS
     assert simulated.received()["sms"]["n1"] == accepted
 
 
@@ -114,23 +115,28 @@ async def test_a_server_that_is_not_there_is_worth_another_try(simulated: Provid
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         client = Twilio(settings(simulated.twilio).model_copy(update={"base_url": url}), timeout=TIMEOUT)
         await client.start()
-        assert (await client.send("+15005550006", "hi", CALLBACK + "n1")).outcome is Outcome.TRANSIENT
+        assert (await client.send(sample_sms())).outcome is Outcome.TRANSIENT
         await client.close()
 
 
 @pytest.mark.parametrize(
-    ("to", "text", "callback", "expected"),
+    ("wrong", "expected"),
     [
-        ("0170123", "hi", CALLBACK + "n1", Outcome.INVALID_RECIPIENT),
-        ("+15005550006", "", CALLBACK + "n1", Outcome.PERMANENT),
-        ("+15005550006", "x" * 1601, CALLBACK + "n1", Outcome.PERMANENT),
-        ("+15005550006", "hi", "https://notify.example.com/", Outcome.PERMANENT),
+        (sample_sms(to="0170123"), Outcome.INVALID_RECIPIENT),
+        (sample_sms(text=""), Outcome.PERMANENT),
+        (sample_sms(text="x" * 1601), Outcome.PERMANENT),
+        (sample_sms()._replace(status_callback="https://notify.example.com/"), Outcome.PERMANENT),
     ],
 )
 async def test_the_simulator_refuses_what_twilio_would(
-    twilio: Twilio, simulated: Providers, to: str, text: str, callback: str, expected: Outcome
+    twilio: Twilio, simulated: Providers, wrong: SmsMessage, expected: Outcome
 ) -> None:
-    assert (await twilio.send(to, text, callback)).outcome is expected
+    assert (await twilio.send(wrong)).outcome is expected
+    assert simulated.twilio.received.accepted == 0
+
+
+async def test_the_check_asks_for_the_account_and_sends_nothing(twilio: Twilio, simulated: Providers) -> None:
+    assert (await twilio.check()).outcome is Outcome.ACCEPTED
     assert simulated.twilio.received.accepted == 0
 
 
@@ -138,5 +144,6 @@ async def test_the_simulator_refuses_a_wrong_password(simulated: Providers) -> N
     wrong = settings(simulated.twilio).model_copy(update={"auth_token": SecretStr("wrong")})
     client = Twilio(wrong, timeout=TIMEOUT)
     await client.start()
-    assert (await client.send("+15005550006", "hi", CALLBACK + "n1")).outcome is Outcome.CONFIGURATION
+    assert (await client.send(sample_sms())).outcome is Outcome.CONFIGURATION
+    assert ((await client.check()).outcome, (await client.check()).error) == (Outcome.CONFIGURATION, "20003")
     await client.close()

@@ -188,6 +188,16 @@ async def test_an_account_that_cannot_build_it_is_passed_over(dispatch: Dispatch
     assert (await rig.send()).provider == "c"
 
 
+async def test_what_the_first_account_cannot_build_goes_to_the_next_that_can(dispatch: Dispatch) -> None:
+    rig = Rig("abc", dispatch)
+    rig.senders["a"].refuses = rig.senders["b"].refuses = True
+    rig.parts = rig.chain.prepare(dispatch, USER)
+    assert (await rig.send()).provider == "c"
+    rig.senders["c"].refuses = True
+    with pytest.raises(Refused, match="too large for it"):
+        rig.chain.prepare(dispatch, USER)
+
+
 async def test_a_dead_address_is_pruned_by_the_account_that_said_so(dispatch: Dispatch) -> None:
     rig = Rig("ab", dispatch)
     rig.open("a")

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -229,6 +230,22 @@ async def test_a_device_without_an_account_fails_alone_and_says_so(
     results = {part.key: await sender.send(dispatch, part) for part in parts}
     assert (fcm.sent, apns.sent) == (["droid"], ["phone"])
     assert (results["browser"].outcome, results["browser"].error) == (Outcome.CONFIGURATION, "no_account")
+
+
+@pytest.mark.parametrize(("accounts", "pruned"), [({"fcm"}, False), ({"fcm", "apns"}, True)])
+async def test_that_fcm_does_not_know_an_apple_device_prunes_nothing_whatever_the_account_is_called(
+    renderer: Callable[[Channel], Renderer],
+    registry: Registry,
+    make_dispatch: Callable[..., Dispatch],
+    accounts: set[str],
+    pruned: bool,
+) -> None:
+    sender, user = mixed(renderer(Channel.PUSH), registry, **{name: Provider(name) for name in accounts})
+    dispatch = make_dispatch(Channel.PUSH)
+    parts = {part.key: part for part in sender.prepare(dispatch, user)}
+    result = SendResult(outcome=Outcome.INVALID_RECIPIENT, provider="fcm", error="UNREGISTERED")
+    await sender.prune(dispatch, parts["phone"], replace(result, provider="a-name-of-its-own"))
+    assert bool(registry.pruned) is pruned
 
 
 def test_without_an_account_for_any_device_it_waits_for_a_person(

@@ -1,24 +1,34 @@
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from pipeline.channels.base import Refused
 from pipeline.channels.rendering import Renderer
-from pipeline.channels.sms import SmsPart, SmsSender
+from pipeline.channels.sms import SenderOf, SmsPart, SmsSender
+from pipeline.config import SmsSettings
 from pipeline.events.records import Dispatch
 from pipeline.events.vocabulary import Channel, Reason
 from pipeline.providers.base import Outcome, SendResult
+from pipeline.providers.sms import SmsMessage
 from pipeline.users.snapshot import UserSnapshot
 
 
 class Provider:
+    name = "twilio"
+    opted_out = frozenset({"21610"})
+
     async def start(self) -> None: ...
 
     async def close(self) -> None: ...
 
-    async def send(self, to: str, text: str, status_callback: str) -> SendResult:
-        return SendResult(outcome=Outcome.ACCEPTED, provider="twilio", message_id=f"{to} {status_callback}")
+    async def check(self) -> SendResult:
+        raise NotImplementedError
+
+    async def send(self, message: SmsMessage) -> SendResult:
+        text = f"{message.sender} {message.to} {message.status_callback}"
+        return SendResult(outcome=Outcome.ACCEPTED, provider="twilio", message_id=text)
 
 
 class SuppressionList:
@@ -34,9 +44,27 @@ def suppressions() -> SuppressionList:
     return SuppressionList()
 
 
+MakeSender = Callable[..., SmsSender]
+
+
 @pytest.fixture
-def sender(renderer: Callable[[Channel], Renderer], suppressions: SuppressionList) -> SmsSender:
-    return SmsSender(renderer(Channel.SMS), Provider(), suppressions, public_url="https://notify.example.com")
+def make_sender(renderer: Callable[[Channel], Renderer], suppressions: SuppressionList) -> MakeSender:
+    def make(sender_of: SenderOf = lambda _country: "+15005550000", **settings: Any) -> SmsSender:
+        return SmsSender(
+            renderer(Channel.SMS),
+            Provider(),
+            suppressions,
+            SmsSettings(**settings),
+            public_url="https://notify.example.com",
+            sender_of=sender_of,
+        )
+
+    return make
+
+
+@pytest.fixture
+def sender(make_sender: MakeSender) -> SmsSender:
+    return make_sender()
 
 
 async def test_the_number_travels_in_e164_and_the_callback_names_the_notification(
@@ -46,7 +74,7 @@ async def test_the_number_travels_in_e164_and_the_callback_names_the_notificatio
     (part,) = sender.prepare(dispatch, user)
     result = await sender.send(dispatch, part)
     callback = f"https://notify.example.com/v1/webhooks/twilio?notification_id={dispatch.notification_id}"
-    assert result.message_id == f"+15005550006 {callback}"
+    assert result.message_id == f"+15005550000 +15005550006 {callback}"
 
 
 @pytest.mark.parametrize(("text", "reason"), [("x" * 1531, Reason.TOO_LARGE), (" ", Reason.TEMPLATE_ERROR)])
@@ -60,6 +88,55 @@ def test_what_a_carrier_would_not_take_is_refused(
 
 def test_ten_segments_still_go(sender: SmsSender, make_dispatch: Callable[..., Dispatch], user: UserSnapshot) -> None:
     assert sender.prepare(make_dispatch(Channel.SMS, data=json.dumps({"text": "x" * 1530})), user)
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "reason", "told"),
+    [
+        ("x" * 161, {"max_segments": 1}, Reason.TOO_LARGE, "takes 2 segments, 1 are allowed"),
+        (
+            "x" * 161,
+            {"prices": {"US": 0.05, "*": 9}, "max_price": 0.09},
+            Reason.TOO_EXPENSIVE,
+            r"costs 0\.1 \(2 segments to US\), 0\.09 is allowed",
+        ),
+        ("x", {"prices": {"DE": 0.05, "*": 9}, "max_price": 0.09}, Reason.TOO_EXPENSIVE, "costs 9 "),
+    ],
+)
+def test_limits_of_length_and_price_are_the_settings(
+    make_sender: MakeSender,
+    make_dispatch: Callable[..., Dispatch],
+    user: UserSnapshot,
+    text: str,
+    settings: dict[str, Any],
+    reason: Reason,
+    told: str,
+) -> None:
+    with pytest.raises(Refused, match=told) as refused:
+        make_sender(**settings).prepare(make_dispatch(Channel.SMS, data=json.dumps({"text": text})), user)
+    assert refused.value.reason is reason
+
+
+def test_a_message_that_costs_just_what_is_allowed_goes(
+    make_sender: MakeSender, make_dispatch: Callable[..., Dispatch], user: UserSnapshot
+) -> None:
+    sender = make_sender(prices={"*": 0.05}, max_price=0.1)
+    assert sender.prepare(make_dispatch(Channel.SMS, data=json.dumps({"text": "x" * 161})), user)
+
+
+def test_each_country_has_its_sender_and_one_without_is_refused(
+    make_sender: MakeSender, make_dispatch: Callable[..., Dispatch]
+) -> None:
+    sender = make_sender({"DE": "Shop", "US": "+15005550001"}.get)
+    for phone, expected in (("+49 30 901820", "Shop"), ("+1 202 555 0100", "+15005550001")):
+        user = UserSnapshot(user_id="u", version=1, known=True, phone=phone)
+        (part,) = sender.prepare(make_dispatch(Channel.SMS), user)
+        assert isinstance(part.payload, SmsPart)
+        assert part.payload.message.sender == expected
+    french = UserSnapshot(user_id="u", version=1, known=True, phone="+33 1 42 68 53 00")
+    with pytest.raises(Refused, match=r"no sender for country FR: set providers\.twilio\.senders") as refused:
+        sender.prepare(make_dispatch(Channel.SMS), french)
+    assert refused.value.reason is Reason.PROVIDER_CONFIGURATION
 
 
 def test_a_number_that_is_none_is_refused_without_being_told(

@@ -4,7 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.providers import apns_table, fcm, mailgun, sendgrid, ses_table, smtp_table, twilio, webpush_table
+from pipeline.providers import (
+    apns_table,
+    fcm,
+    mailgun,
+    sendgrid,
+    ses_table,
+    smtp_table,
+    sns_table,
+    twilio,
+    vonage_messages,
+    vonage_sms,
+    webpush_table,
+)
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "providers.md").read_text("utf-8")
 TABLES = {
@@ -15,6 +27,10 @@ TABLES = {
     "Amazon SES": ses_table.ERROR_CODES | {str(status): row for status, row in ses_table.STATUSES.items()},
     "SendGrid": {str(status): row for status, row in sendgrid.STATUSES.items()},
     "Mailgun": {str(status): row for status, row in mailgun.STATUSES.items()},
+    "Vonage SMS": vonage_sms.STATUSES | {str(status): row for status, row in vonage_sms.HTTP_STATUSES.items()},
+    "Vonage Messages": vonage_messages.ERROR_CODES
+    | {str(status): row for status, row in vonage_messages.HTTP_STATUSES.items()},
+    "Amazon SNS": sns_table.ERROR_CODES | {str(status): row for status, row in sns_table.STATUSES.items()},
     "Twilio": {str(code): row for code, row in (twilio.ERROR_CODES | twilio.STATUSES).items()},
 }
 
