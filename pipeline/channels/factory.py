@@ -247,11 +247,6 @@ def with_overrides(channel: Channel, entry: AccountSettings, settings: Settings)
 
 def _times(settings: Settings) -> Times:
     delivery = settings.delivery
-    if delivery.lease <= delivery.provider_timeout:
-        raise ConfigurationError(
-            f"delivery.lease ({delivery.lease:g} s) must be longer than delivery.provider_timeout "
-            f"({delivery.provider_timeout:g} s): a send that outlasts its lease would be sent twice"
-        )
     return Times(delivery.provider_timeout + CONNECT_TIMEOUT, delivery.provider_timeout, delivery.parking_limit)
 
 

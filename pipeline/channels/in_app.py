@@ -16,6 +16,7 @@ from pipeline.kafka.names import IN_APP_CHANNEL
 from pipeline.providers.base import Outcome, SendResult
 from pipeline.storage.coalescer import Coalescer
 from pipeline.storage.inbox import InboxItem
+from pipeline.storage.inbox_feed import inbox_data
 from pipeline.storage.redis import REDIS_AWAY
 from pipeline.storage.slots import publish
 from pipeline.users.snapshot import UserSnapshot
@@ -88,40 +89,42 @@ class InAppSender:
         """Nothing to prune: an inbox has no address that could die."""
 
     async def _deliver(self, items: list[InboxItem]) -> list[SendResult]:
-        results = await self._store(items)
+        places: dict[str, int] = {}
+        results = await self._store(items, places)
         stored = [item for item, result in zip(items, results, strict=True) if result is _ACCEPTED]
         try:
             if stored:
-                await self._broadcast.publish([in_app_message(item) for item in stored])
+                await self._broadcast.publish([in_app_message(item, places[item.notification_id]) for item in stored])
         except Unavailable:
             return [_unless(result, "redis") for result in results]
         return results
 
-    async def _store(self, items: list[InboxItem]) -> list[SendResult]:
+    async def _store(self, items: list[InboxItem], places: dict[str, int]) -> list[SendResult]:
         """An item that cannot be stored (jsonb refuses a NUL) is found by storing one by one: it fails alone."""
         try:
-            await self._inbox.add(items)
+            places |= await self._inbox.add(items)
         except _NOT_STORABLE:
             if len(items) == 1:
                 return [SendResult(outcome=Outcome.PERMANENT, provider=NAME, error="not_storable")]
-            return [result for item in items for result in await self._store([item])]
+            return [result for item in items for result in await self._store([item], places)]
         except (Unavailable, ConfigurationError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return [_unless(_ACCEPTED, "postgresql") for _ in items]
         return [_ACCEPTED for _ in items]
 
 
-def in_app_message(item: InboxItem) -> bytes:
-    """What connected clients get: JSON ``{"recipient_id", "data"}``; `created_at` in ms."""
-    data = {
-        "notification_id": item.notification_id,
-        "event_type": item.event_type,
-        "title": item.title,
-        "body": item.body,
-        "link": item.link,
-        "data": msgspec.Raw(item.data.encode()),
-        "created_at": item.created_at,
-    }
-    return _encode({"recipient_id": item.user_id, "data": data})
+def in_app_message(item: InboxItem, place: int) -> bytes:
+    """What connected clients get: JSON ``{"recipient_id", "place", "data"}``; `created_at` in ms."""
+    data = inbox_data(
+        place=place,
+        notification_id=item.notification_id,
+        event_type=item.event_type,
+        title=item.title,
+        body=item.body,
+        link=item.link,
+        data=item.data,
+        created_at=item.created_at,
+    )
+    return _encode({"recipient_id": item.user_id, "place": place, "data": data})
 
 
 def _unless(result: SendResult, away: str) -> SendResult:

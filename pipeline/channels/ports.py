@@ -1,6 +1,6 @@
 """What channels need of the stores, as narrow as they need it. `pipeline.storage` has the real ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -53,8 +53,8 @@ class References(Protocol):
 class Inbox(Protocol):
     """The inboxes of all users."""
 
-    async def add(self, items: Sequence[InboxItem]) -> object:
-        """Add all; one that is there already stays as it is.
+    async def add(self, items: Sequence[InboxItem]) -> Mapping[str, int]:
+        """Add all; one that is there already stays as it is. Returns each id's place in its inbox.
 
         Raises:
             Unavailable: the store is away.

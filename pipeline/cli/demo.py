@@ -75,7 +75,7 @@ def _line(console: Console) -> Iterator[Line]:
     console.print("starting Kafka, PostgreSQL and Valkey")
     with Stack.open() as stack:
         console.print(f"Kafka: {stack.broker.note}")
-        yield open_line(stack, Plan(simulators=SIMULATORS), say=console.print)
+        yield open_line(stack, Plan(simulators=SIMULATORS, gateway=True), say=console.print)
 
 
 def _interrupt(number: int, _frame: object) -> None:
@@ -107,10 +107,13 @@ class Bars:
 
 def _addresses(line: Line, user: str) -> str:
     exports = "\n".join(f"  export {name}={value!r}" for name, value in sorted(line.environment.items()))
+    gateway = line.environment["PIPELINE_HTTP__PUBLIC_URL"]
     ports = "\n".join(f"  {name}: http://127.0.0.1:{port}/metrics" for name, port in line.ports.items())
     return f"""
 Everything runs; Ctrl-C ends it. In another terminal:
 {exports}
+
+gateway: {gateway} (its interface: {gateway}/docs)
 
 health and metrics (also /readyz):
 {ports}

@@ -1,4 +1,4 @@
-"""``pipeline router``, ``worker``, ``scheduler``, ``gateway``: one service a process."""
+"""``pipeline router``, ``worker``, ``scheduler``, ``gateway``, ``realtime``: one service a process."""
 
 from pathlib import Path
 from typing import Annotated
@@ -67,6 +67,14 @@ def gateway() -> None:
     from pipeline.runtime import run_service
 
     run_service("gateway", Settings.load(), serve_gateway)
+
+
+def realtime() -> None:
+    """Carry in-app notifications to connected browsers and apps: Socket.IO, SSE, long polling."""
+    from pipeline.realtime.service import serve_realtime
+    from pipeline.runtime import run_service
+
+    run_service("realtime", Settings.load(), serve_realtime)
 
 
 def parse_priorities(text: str) -> list[Priority]:

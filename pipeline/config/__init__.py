@@ -23,6 +23,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from pipeline.config.base import WrongTogether
 from pipeline.config.failover import (
     AccountSettings,
     BreakerSettings,
@@ -40,6 +41,7 @@ from pipeline.config.providers import (
     SmtpSettings,
 )
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
+from pipeline.config.realtime import RealtimeSettings
 from pipeline.config.receipts import ReceiptSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
@@ -80,6 +82,7 @@ __all__ = [
     "PostgresSettings",
     "ProviderSettings",
     "PushSettings",
+    "RealtimeSettings",
     "ReceiptSettings",
     "RedisSettings",
     "RouterSettings",
@@ -123,6 +126,7 @@ class Settings(BaseSettings):
     catalogue: CatalogueSettings = CatalogueSettings()
     http: HttpSettings = HttpSettings()
     gateway: GatewaySettings = GatewaySettings()
+    realtime: RealtimeSettings = RealtimeSettings()
     pages: PageSettings = PageSettings()
     tracking: TrackingSettings = TrackingSettings()
     log: LogSettings = LogSettings()
@@ -211,6 +215,9 @@ def _explain_json(error: SettingsError) -> str:
 
 def _explain(error: Any) -> str:
     where = [str(part) for part in error["loc"]]
+    if isinstance(wrong := error.get("ctx", {}).get("error"), WrongTogether):
+        variables = " or ".join(PREFIX + "__".join((*where, name)).upper() for name in wrong.names)
+        return f"{wrong} (set them in the YAML file or as {variables})"
     settable = list(itertools.takewhile(lambda part: not isinstance(part, int), error["loc"]))
     variable = PREFIX + "__".join(map(str, settable)).upper()
     return f"{'.'.join(where)}: {error['msg']} (set it in the YAML file or as {variable})"

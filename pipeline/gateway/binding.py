@@ -22,7 +22,7 @@ class Binder:
     def __init__(self, route: Route, max_body_bytes: int, body_timeout: float) -> None:
         self._route = route
         self._signature = route.signature
-        self._limit = max_body_bytes
+        self._limit = min(max_body_bytes, route.max_body_bytes or max_body_bytes)
         self._timeout = body_timeout
         body = self._signature.body
         self._decoder = msgspec.json.Decoder(body) if body not in (None, bytes) else None
@@ -76,6 +76,8 @@ class Binder:
             raise Refused(408, f"The body did not come in within {self._timeout:g} s.") from None
         except web.HTTPRequestEntityTooLarge:
             raise Refused(413, f"The body has more than {self._limit} bytes.") from None
+        if len(raw) > self._limit:
+            raise Refused(413, f"The body has more than {self._limit} bytes.")
         return raw if self._decoder is None else decode(self._decoder, raw)
 
     def _answer(self, result: object, headers: Mapping[str, str]) -> web.StreamResponse:

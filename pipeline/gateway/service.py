@@ -44,18 +44,20 @@ from pipeline.gateway.pages.rendering import PageRenderer
 from pipeline.gateway.pages.texts import Texts
 from pipeline.gateway.pages.unsubscribe import UnsubscribeRoutes
 from pipeline.gateway.people.devices import DeviceRoutes
-from pipeline.gateway.people.inbox import InboxRoutes, nobody_listens
+from pipeline.gateway.people.inbox import InboxRoutes
 from pipeline.gateway.people.preferences import PreferenceRoutes
 from pipeline.gateway.people.profiles import ProfileRoutes
 from pipeline.gateway.routes import Routes
 from pipeline.gateway.tracking.recorder import Recorder
 from pipeline.gateway.tracking.routes import TrackingRoutes
+from pipeline.gateway.webhooks.area import open_webhook_routes
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.names import INGEST
 from pipeline.kafka.producer import AsyncProducer
 from pipeline.kafka.statistics import Statistics
 from pipeline.kafka.topology import missing_topics
 from pipeline.observability.patience import until_available
+from pipeline.realtime.reads import ReadBroadcast
 from pipeline.runtime import Background, Runtime, spare_the_collector
 from pipeline.storage.api_keys import ApiKeys
 from pipeline.storage.inbox_reader import InboxReader
@@ -113,6 +115,7 @@ async def open_gateway(runtime: Runtime) -> AsyncIterator[str]:
     It listens before its servers are there: what needs one that is away gets 503 and `Retry-After`.
     """
     settings = runtime.settings
+    runtime.health.need("kafka", "redis", "postgresql")
     async with AsyncExitStack() as stack:
         parts = await _open_parts(runtime, stack)
         application = make_application(
@@ -135,7 +138,16 @@ def areas(parts: Parts) -> list[Routes]:
             repositories.preferences, repositories.users, parts.directory, parts.catalogue, auditor
         ).table(),
         DeviceRoutes(repositories.devices, auditor).table(),
-        InboxRoutes(InboxReader(parts.pool), nobody_listens).table(),
+        InboxRoutes(InboxReader(parts.pool), ReadBroadcast(parts.redis)).table(),
+        open_webhook_routes(
+            settings,
+            redis=parts.redis,
+            session=parts.session,
+            feedback=parts.feedback,
+            suppressions=repositories.suppressions,
+            metrics=parts.runtime.metrics,
+            now_ms=now_ms,
+        ).table(),
         *hosted(parts),
     ]
 

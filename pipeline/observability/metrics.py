@@ -285,6 +285,32 @@ class Metrics:
             "Days by which the oldest partition is past the age of archiving.",
             registry=r,
         )
+        self.realtime_connections = Gauge(
+            "notifications_realtime_connections", "Clients connected to this instance.", ["transport"], registry=r
+        )
+        self.realtime_messages = Counter(
+            "notifications_realtime_messages_total",
+            "Messages heard on the Redis channel, by whether anybody here was meant: `delivered`, `nobody`, `malformed`.",
+            ["outcome"],
+            registry=r,
+        )
+        self.realtime_caught_up = Counter(
+            "notifications_realtime_caught_up_total", "Events that clients got out of the inbox.", registry=r
+        )
+        self.realtime_ended = Counter(
+            "notifications_realtime_ended_total",
+            "Connections that this side ended: `slow`, `expired`, `drained`.",
+            ["reason"],
+            registry=r,
+        )
+        self.realtime_refused = Counter(
+            "notifications_realtime_refused_total", "Connections refused, by HTTP status.", ["status"], registry=r
+        )
+        self.realtime_subscriptions = Counter(
+            "notifications_realtime_subscriptions_total",
+            "Times that the Redis channel was subscribed to; each has the clients' inboxes looked through.",
+            registry=r,
+        )
         self.shadow_events = Counter(
             "notifications_shadow_events_total",
             "Events that the shadow router decided under both catalogues: same, changed, unreadable.",

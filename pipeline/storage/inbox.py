@@ -29,8 +29,11 @@ class Inbox:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def add(self, items: Sequence[InboxItem]) -> set[str]:
-        """Add all in one statement and return the ids that were new; an id that is there already stays as it is.
+    async def add(self, items: Sequence[InboxItem]) -> dict[str, int]:
+        """Add all in one statement; an id that is there already stays as it is.
+
+        Returns each id's place in its inbox. Places grow in the order of the commits: who has read one has seen all
+        that come before it.
 
         Raises:
             Unavailable: PostgreSQL is away; adding again is harmless.
@@ -48,4 +51,8 @@ class Inbox:
         )
         with reachable():
             rows = await self._pool.fetch(sql("add_inbox_items"), *columns)
-        return {row["notification_id"] for row in rows}
+            places = {row["notification_id"]: int(row["place"]) for row in rows}
+            if missing := [item.notification_id for item in items if item.notification_id not in places]:
+                rows = await self._pool.fetch(sql("places_in_inbox"), missing)
+                places |= {row["notification_id"]: int(row["place"]) for row in rows}
+        return places

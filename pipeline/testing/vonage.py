@@ -125,7 +125,8 @@ class VonageSimulator(HttpSimulator):
             raise Invalid("credentials", sms_reply("4"))
         parts = [_part("0", form["to"], form["client-ref"]) for _ in range(segments(form["text"]))]
         reply = Reply(200, json.dumps({"message-count": str(len(parts)), "messages": parts}).encode(), _JSON)
-        return Accepted(form["client-ref"], form["to"], reply, parts[0]["message-id"])
+        callback = form.get("callback", "")
+        return Accepted(form["client-ref"], form["to"], reply, parts[0]["message-id"], callback=callback)
 
     def _accept_message(self, request: web.BaseRequest, body: bytes) -> Accepted:
         self._authorise(request)
@@ -137,7 +138,8 @@ class VonageSimulator(HttpSimulator):
             raise Invalid(wrong, messages_error(422, "1020"))
         message_id = str(uuid.uuid4())
         reply = Reply(202, json.dumps({"message_uuid": message_id}).encode(), _JSON)
-        return Accepted(message["client_ref"], message["to"], reply, message_id)
+        callback = message.get("webhook_url", "")
+        return Accepted(message["client_ref"], message["to"], reply, message_id, callback=callback)
 
     def _authorise(self, request: web.BaseRequest) -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")

@@ -5,6 +5,7 @@ JWKS RS256 alone, a P-256 key ES256 alone (RFC 8725, sections 3.1 and 3.2).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jwt
@@ -31,6 +32,14 @@ class InvalidToken(Exception):
     """A token is not to be believed; the text says why and holds nothing of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who a token speaks for, and until when: `expires_at` in seconds since 1970, the leeway included."""
+
+    user: EndUser
+    expires_at: float
+
+
 class Tokens:
     """Verifies tokens as the settings say."""
 
@@ -40,7 +49,11 @@ class Tokens:
         self._secret = settings.hs256_secret.get_secret_value()
 
     async def verify(self, token: str) -> EndUser:
-        """Whose token it is.
+        """Whose token it is. Raises as `session`."""
+        return (await self.session(token)).user
+
+    async def session(self, token: str) -> Session:
+        """Whose token it is, and how long that holds.
 
         Raises:
             InvalidToken: it is malformed, expired, for another audience, or not signed by a key of ours.
@@ -53,10 +66,11 @@ class Tokens:
         except jwt.InvalidTokenError:
             raise InvalidToken("the token is malformed") from None
         key, algorithm = await self._key(header)
-        subject = self._claims(token, key, algorithm)["sub"]
+        claims = self._claims(token, key, algorithm)
+        subject = claims["sub"]
         if not isinstance(subject, str) or not 1 <= len(subject) <= MAX_SUBJECT or "\0" in subject:
             raise InvalidToken("sub is no user's id")
-        return EndUser(subject)
+        return Session(EndUser(subject), float(claims["exp"]) + self._settings.leeway)
 
     async def _key(self, header: Mapping[str, Any]) -> tuple[Any, str]:
         algorithm, key_id = header.get("alg"), header.get("kid")

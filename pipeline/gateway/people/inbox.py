@@ -128,10 +128,6 @@ class InboxRoutes:
         return ReadResult(updated=len(marked.ids), unread=marked.unread)
 
 
-async def nobody_listens(user_id: str, notification_ids: Sequence[str], unread: int) -> None:
-    """The `OnRead` of a gateway beside which no client is connected."""
-
-
 def make_cursor(entry: InboxEntry) -> str:
     text = f"{entry.created_at.isoformat()} {entry.notification_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

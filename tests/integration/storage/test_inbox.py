@@ -20,7 +20,7 @@ def item(title: str = "Hello", *, notification_id: str | None = None) -> InboxIt
 
 async def test_an_item_is_stored_as_given(pool: Pool) -> None:
     given = item()
-    assert await Inbox(pool).add([given]) == {given.notification_id}
+    assert await Inbox(pool).add([given]) == {given.notification_id: 1}
     row = await pool.fetchrow("SELECT *, (extract(EPOCH FROM created_at) * 1000)::bigint AS ms FROM inbox")
     assert row
     assert (row["user_id"], row["title"], row["data"], row["ms"], row["read_at"]) == (
@@ -37,10 +37,10 @@ async def test_a_repeated_delivery_adds_nothing_and_changes_nothing(pool: Pool) 
     await inbox.add([first])
     await pool.execute("UPDATE inbox SET read_at = now()")
     again, new = item("again", notification_id=first.notification_id), item("new")
-    assert await inbox.add([again, new, new]) == {new.notification_id}
+    assert await inbox.add([again, new, new]) == {first.notification_id: 1, new.notification_id: 2}
     rows = await pool.fetch("SELECT title, read_at IS NOT NULL AS read FROM inbox ORDER BY title")
     assert [tuple(row) for row in rows] == [("first", True), ("new", False)]
 
 
 async def test_adding_nothing_is_fine(pool: Pool) -> None:
-    assert await Inbox(pool).add([]) == set()
+    assert await Inbox(pool).add([]) == {}

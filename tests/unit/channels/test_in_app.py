@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -21,17 +22,18 @@ class MemoryInbox:
         self.batches: list[list[str]] = []
         self.away = False
 
-    async def add(self, items: Sequence[InboxItem]) -> None:
+    async def add(self, items: Sequence[InboxItem]) -> dict[str, int]:
         if self.away:
             raise Unavailable("PostgreSQL is away")
         if any("poison" in item.notification_id for item in items):
             raise asyncpg.DataError("unsupported Unicode escape sequence")
         self.batches.append([item.notification_id for item in items])
+        return {item.notification_id: place for place, item in enumerate(items, 1)}
 
 
 class MemoryBroadcast:
     def __init__(self) -> None:
-        self.batches: list[list[dict[str, dict[str, object]]]] = []
+        self.batches: list[list[dict[str, Any]]] = []
         self.away = False
 
     async def publish(self, messages: Sequence[bytes]) -> None:
@@ -85,8 +87,10 @@ async def test_clients_get_the_promised_message(
         [
             {
                 "recipient_id": "user_1",
+                "place": 1,
                 "data": {
                     "notification_id": dispatch.notification_id,
+                    "cursor": "1",
                     "event_type": "order.shipped",
                     "title": "Title",
                     "body": "It is  <here>",
