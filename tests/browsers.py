@@ -15,6 +15,38 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WITHIN = 60.0
 
+NARROW = 320
+"""CSS pixels: WCAG 2.2, 1.4.10 Reflow."""
+
+CONTROLS = {"checkbox", "button", "textbox", "InputTime", "spinbutton", "link"}
+
+LEAST_CONTRAST = """
+(() => {
+  const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const sample = document.body.appendChild(document.createElement("i"));
+  sample.style.backgroundColor = "Canvas";
+  const canvas = parse(getComputedStyle(sample).backgroundColor);
+  sample.remove();
+  const ground = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = parse(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] > 0) return c;
+    }
+    return canvas;
+  };
+  let least = 21;
+  for (const e of document.querySelectorAll("main *")) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
+    const [a, b] = [light(parse(getComputedStyle(e).color)), light(ground(e))];
+    least = Math.min(least, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
+  }
+  return least;
+})()
+"""
+"""The least contrast between any text and what it stands on: WCAG 2.2, 1.4.3 asks for 4.5."""
+
 KEYS = {"Tab": ("\t", 9), "Enter": ("\r", 13), "Space": (" ", 32)}
 
 
@@ -66,6 +98,12 @@ class Tab:
         answer = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    async def until(self, expression: str) -> None:
+        """Wait until a JavaScript expression is true."""
+        async with asyncio.timeout(WITHIN):
+            while not await self.evaluate(expression):  # noqa: ASYNC110 - the page tells nobody when it changes
+                await asyncio.sleep(0.05)
 
     async def press(self, key: str) -> None:
         text, code = KEYS[key]
@@ -148,3 +186,22 @@ async def _attach(socket: aiohttp.ClientWebSocketResponse) -> Tab:
     target = await ask(-1, "Target.createTarget", url="about:blank")
     attached = await ask(-2, "Target.attachToTarget", targetId=target["targetId"], flatten=True)
     return Tab(socket, attached["sessionId"])
+
+
+async def looks_right(tab: Tab, name: str) -> None:
+    """What must hold of every page, in light and dark."""
+    for dark in (False, True):
+        await tab.wide(NARROW, dark=dark)
+        assert await tab.evaluate("document.documentElement.scrollWidth") <= NARROW, name
+        assert await tab.evaluate(LEAST_CONTRAST) >= 4.5, (name, dark)
+        await tab.picture(f"{name}-{'dark' if dark else 'light'}")
+    await tab.wide(1200)
+    await tab.picture(f"{name}-wide")
+    tree = (await tab.call("Accessibility.getFullAXTree"))["nodes"]
+    nameless = [n for n in tree if n.get("role", {}).get("value") in CONTROLS and not n.get("name", {}).get("value")]
+    assert nameless == [], name
+    assert (
+        await tab.evaluate("document.title && document.documentElement.lang && document.querySelectorAll('h1').length")
+        == 1
+    )
+    assert tab.refused == [], name

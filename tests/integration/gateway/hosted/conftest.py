@@ -110,9 +110,9 @@ class Guest:
         claim = Unsubscribe(self.user_id, category, Channel.EMAIL, reference)
         return "/u/" + sign(claim, UNSUBSCRIBE_SECRET.encode())
 
-    def preferences(self, age: float = 0) -> str:
+    def preferences(self, age: float = 0, reference: Reference | None = None) -> str:
         """A link to the preference page that was made `age` seconds ago."""
-        link = PreferenceLink(self.user_id, now_ms() - int(age * 1000))
+        link = PreferenceLink(self.user_id, now_ms() - int(age * 1000), reference)
         return "/p/" + sign_preferences(link, UNSUBSCRIBE_SECRET.encode())
 
     async def change(self, **body: object) -> None:

@@ -129,6 +129,15 @@ async def test_what_is_chosen_counts_and_says_where_it_was_chosen(guest: Guest) 
     }
 
 
+async def test_turning_off_what_a_mail_was_about_is_told_as_unsubscribed(guest: Guest, hosted: Settings) -> None:
+    mail = guest.reference("surveys")
+    link = guest.preferences(reference=mail)
+    for shown in ("email:orders", "email:surveys", "email:surveys"):
+        assert (await page(guest.desk, "POST", link, [("shown", shown)]))[0] == 200
+    (status,) = await told(hosted.kafka, guest.user_id, 1)
+    assert (status.status, status.notification_id) == ("unsubscribed", mail.notification_id)
+
+
 async def test_wrong_times_are_told_and_nothing_is_saved(guest: Guest) -> None:
     form = [("shown", "email:orders"), ("shown", "quiet"), ("on", "quiet"), ("quiet_start", "25:00")]
     status, text = await page(guest.desk, "POST", guest.preferences(), form)
