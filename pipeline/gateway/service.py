@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -48,6 +47,7 @@ from pipeline.gateway.people.devices import DeviceRoutes
 from pipeline.gateway.people.inbox import InboxRoutes
 from pipeline.gateway.people.preferences import PreferenceRoutes
 from pipeline.gateway.people.profiles import ProfileRoutes
+from pipeline.gateway.randomness import RandomIds
 from pipeline.gateway.routes import Routes
 from pipeline.gateway.tracking.recorder import Recorder
 from pipeline.gateway.tracking.routes import TrackingRoutes
@@ -186,7 +186,7 @@ def _events(parts: Parts) -> EventRoutes:
     settings, gateway = parts.runtime.settings, parts.runtime.settings.gateway
     canonical = CanonicalJson(parts.book.schema_of(NotificationRequested.__name__))
     return EventRoutes(
-        intake=Intake(canonical, parts.catalogue, settings.router, now_ms, new_id),
+        intake=Intake(canonical, parts.catalogue, settings.router, now_ms, RandomIds().uuid),
         acceptor=parts.acceptor,
         claims=parts.claims,
         stories=TopicStories(settings, parts.codec, gateway.explain_timeout),
@@ -290,7 +290,3 @@ async def _listening(application: web.Application, settings: GatewaySettings) ->
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def new_id() -> str:
-    return str(uuid.uuid4())

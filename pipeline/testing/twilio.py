@@ -107,6 +107,7 @@ def _read_form(request: web.BaseRequest, body: bytes) -> dict[str, str]:
         (not (form.get("From") or form.get("MessagingServiceSid")), "no sender", 21603),
         (not form.get("Body"), "no Body", 21602),
         (len(form.get("Body", "")) > MAX_BODY, "Body too long", 21617),
+        (not re.fullmatch(r"[1-9]\d{0,4}", form.get("ValidityPeriod", "1")), "ValidityPeriod", 20001),
         (urlsplit(form.get("StatusCallback", "")).scheme not in {"http", "https"}, "StatusCallback", 21609),
     ):
         if wrong:

@@ -1,6 +1,7 @@
 """Which providers' webhooks are taken: those for which the settings say how they sign."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import aiohttp
 from pydantic import SecretStr
@@ -12,7 +13,7 @@ from pipeline.gateway.webhooks.sendgrid import SendGridWebhook
 from pipeline.gateway.webhooks.ses import SesWebhook
 from pipeline.gateway.webhooks.sns import SnsEndpoint
 from pipeline.gateway.webhooks.twilio import TwilioWebhook
-from pipeline.gateway.webhooks.vonage import Secret, VonageWebhook
+from pipeline.gateway.webhooks.vonage import Method, Secret, VonageWebhook
 from pipeline.providers import mailgun, sendgrid, ses_table, twilio, vonage_request
 
 NEEDS = {
@@ -39,8 +40,8 @@ def open_webhooks(settings: Settings, session: aiohttp.ClientSession) -> dict[st
     if keys := _values(settings, mailgun.NAME, "webhook_signing_key"):
         webhooks.append(MailgunWebhook(keys, max_age))
     if secrets := _values(settings, vonage_request.NAME, "signature_secret"):
-        method = settings.providers.vonage.signature_method
-        webhooks.append(VonageWebhook([Secret(secret, method) for secret in secrets], max_age))
+        methods = cast("list[Method]", _values(settings, vonage_request.NAME, "signature_method"))
+        webhooks.append(VonageWebhook([Secret(s, method) for s in secrets for method in methods], max_age))
     if lists := _values(settings, ses_table.NAME, "topics"):
         topics = frozenset(topic.strip() for given in lists for topic in given.split(",") if topic.strip())
         webhooks.append(SesWebhook(topics, SnsEndpoint(session, settings.providers.ses.sns_base_url), max_age))

@@ -58,15 +58,21 @@ class Taker:
         """
         receipts = [one for one in told if isinstance(one, Receipt)]
         inbound = [one for one in told if isinstance(one, InboundSms)]
-        pieces: list[tuple[Reference, Feedback]] = []
-        for receipt in receipts:
-            reference = await self._reference(receipt)
-            for entry in receipt.suppress:
-                await self._suppress(reference, entry, webhook.channel)
-            if reference:
-                pieces.append((reference, self._feedback_of(webhook.name, receipt)))
+        references = await self._references(receipts)
+        entries = [
+            _entry(reference, suppress, webhook.channel)
+            for receipt, reference in zip(receipts, references, strict=True)
+            for suppress in receipt.suppress
+        ]
+        if entries:
+            await self._suppressions.put(entries)
         for message in inbound:
             await self._heed(message)
+        pieces = [
+            (reference, self._feedback_of(webhook.name, receipt))
+            for receipt, reference in zip(receipts, references, strict=True)
+            if reference
+        ]
         fresh = await self._feedback.write(pieces)
         taken = Taken(
             taken=fresh + len(inbound),
@@ -77,20 +83,19 @@ class Taker:
         self._count(webhook.name, taken)
         return taken
 
-    async def _reference(self, receipt: Receipt) -> Reference | None:
-        """The sealed reference counts; where there is none, what waits for the id. Both must be of one notification."""
-        reference = self._seal.open(receipt.reference)
-        if reference is None and receipt.notification_id:
-            reference = await self._shelf.find(receipt.notification_id)
-        same = reference is not None and receipt.notification_id in ("", reference.notification_id)
-        return reference if same else None
-
-    async def _suppress(self, reference: Reference | None, entry: Suppress, channel: Channel) -> None:
-        stream = EVERY
-        if not entry.whole and reference and reference.stream == Stream.MARKETING:
-            stream = Stream.MARKETING
-        user_id = reference.recipient_id if reference else None
-        await self._suppressions.add(channel, user_id, entry.address, stream, entry.reason)
+    async def _references(self, receipts: Sequence[Receipt]) -> list[Reference | None]:
+        """What each is about: its sealed reference says, else what waits for its id. Both must be of one notification."""
+        opened = [self._seal.open(receipt.reference) for receipt in receipts]
+        bare = (r.notification_id for r, found in zip(receipts, opened, strict=True) if not found and r.notification_id)
+        shelved = await self._shelf.find(bare)
+        found = [
+            reference or shelved.get(receipt.notification_id)
+            for receipt, reference in zip(receipts, opened, strict=True)
+        ]
+        return [
+            reference if reference and receipt.notification_id in ("", reference.notification_id) else None
+            for receipt, reference in zip(receipts, found, strict=True)
+        ]
 
     async def _heed(self, message: InboundSms) -> None:
         """STOP and START; HELP is answered by the provider, which knows who the number belongs to."""
@@ -116,3 +121,15 @@ class Taker:
         for outcome, number in msgspec.structs.asdict(taken).items():
             if number:
                 self._counts.labels(provider, outcome).inc(number)
+
+
+def _entry(reference: Reference | None, suppress: Suppress, channel: Channel) -> Entry:
+    """What is said of marketing mail alone counts for marketing alone; where nobody knows, for all."""
+    marketing = not suppress.whole and reference is not None and reference.stream == Stream.MARKETING
+    return Entry(
+        channel=channel,
+        stream=Stream.MARKETING if marketing else EVERY,
+        address=suppress.address,
+        user_id=reference.recipient_id if reference else None,
+        reason=suppress.reason,
+    )

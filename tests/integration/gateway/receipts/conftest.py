@@ -21,7 +21,7 @@ from pipeline.events.references import Reference
 from pipeline.events.vocabulary import Channel, Priority
 from pipeline.kafka.names import DELIVERY_STATUS
 from pipeline.kafka.reader import read_topics
-from pipeline.kafka.topology import apply_topics
+from pipeline.kafka.topology import apply_topics, missing_topics
 from pipeline.storage.redis import open_redis
 from tests.databases import make_anew, new_database
 
@@ -64,7 +64,8 @@ def ann() -> Person:
 
 @pytest.fixture(scope="module")
 def kafka(kafka_settings: KafkaSettings) -> KafkaSettings:
-    apply_topics(kafka_settings, partitions=3, replication_factor=1)
+    if missing_topics(kafka_settings):
+        apply_topics(kafka_settings, partitions=4, replication_factor=1)
     return kafka_settings
 
 

@@ -84,8 +84,10 @@ async def test_a_shelf_gives_back_what_was_put_there_and_hides_it_from_readers_o
 ) -> None:
     shelf = ReferenceShelf(redis, Seal([b"secret"]), 60)
     await shelf.put(ann.reference())
-    assert await shelf.find(ann.reference().notification_id) == ann.reference()
-    assert await shelf.find("nobody's") is None
+    assert await shelf.find([ann.reference().notification_id, "nobody's"]) == {
+        ann.reference().notification_id: ann.reference()
+    }
+    assert await shelf.find([]) == {}
     (key,) = await redis.keys(f"ref:*{ann.reference().notification_id}*")
     value = await redis.get(key)
     assert isinstance(value, bytes)
