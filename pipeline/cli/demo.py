@@ -45,15 +45,23 @@ def demo(
         raise typer.Exit(1)
 
 
-def up() -> None:
+def up(
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Also start Prometheus, which has to be installed, with the alerts.")
+    ] = False,
+) -> None:
     """Start the demo's stack and leave it running until Ctrl-C."""
     from pipeline.demo.run import SYNTHETIC_USERS, load_users
 
     console = Console()
-    with _line(console) as line:
+    with _line(console, store=True) as line:
         users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         typer.echo(_addresses(line, users[0]))
+        if prometheus:
+            from pipeline.embedded.prometheus import open_prometheus
+
+            typer.echo(f"Prometheus: {open_prometheus(line.stack.supervisor, line.ports)}")
         stopped = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
@@ -68,14 +76,14 @@ def up() -> None:
 
 
 @contextmanager
-def _line(console: Console) -> Iterator[Line]:
-    """A running line; Ctrl-C and SIGTERM take everything down with them."""
+def _line(console: Console, *, store: bool = False) -> Iterator[Line]:
+    """A running line, with the history kept if `store`; Ctrl-C and SIGTERM take everything down with them."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     console.print("starting Kafka, PostgreSQL and Valkey")
     with Stack.open() as stack:
         console.print(f"Kafka: {stack.broker.note}")
-        yield open_line(stack, Plan(simulators=SIMULATORS, gateway=True), say=console.print)
+        yield open_line(stack, Plan(simulators=SIMULATORS, gateway=True, store=store), say=console.print)
 
 
 def _interrupt(number: int, _frame: object) -> None:

@@ -43,6 +43,7 @@ from pipeline.config.providers import (
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
 from pipeline.config.realtime import RealtimeSettings
 from pipeline.config.receipts import ReceiptSettings
+from pipeline.config.retention import RetentionSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
     CatalogueSettings,
@@ -57,6 +58,7 @@ from pipeline.config.sections import (
 )
 from pipeline.config.sms import SnsSettings, TwilioSettings, VonageSettings
 from pipeline.config.store import ArchiveSettings, StoreSettings
+from pipeline.config.tracing import TracingSettings
 from pipeline.config.warm_up import WarmUpSettings
 from pipeline.errors import ConfigurationError
 
@@ -85,6 +87,7 @@ __all__ = [
     "RealtimeSettings",
     "ReceiptSettings",
     "RedisSettings",
+    "RetentionSettings",
     "RouterSettings",
     "SchedulerSettings",
     "SendGridSettings",
@@ -94,6 +97,7 @@ __all__ = [
     "SmtpSettings",
     "SnsSettings",
     "StoreSettings",
+    "TracingSettings",
     "TrackingSettings",
     "TwilioSettings",
     "VonageSettings",
@@ -116,6 +120,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     store: StoreSettings = StoreSettings()
+    retention: RetentionSettings = RetentionSettings()
     providers: ProviderSettings = ProviderSettings()
     push: PushSettings = PushSettings()
     email: EmailSettings = EmailSettings()
@@ -130,6 +135,7 @@ class Settings(BaseSettings):
     pages: PageSettings = PageSettings()
     tracking: TrackingSettings = TrackingSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

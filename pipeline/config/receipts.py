@@ -4,6 +4,15 @@ from pydantic import Field, SecretStr
 
 from pipeline.config.base import Seconds, Section
 
+WEBHOOK_KEYS = {
+    "twilio": "auth_token",
+    "vonage": "signature_secret",
+    "sendgrid": "webhook_public_key",
+    "mailgun": "webhook_signing_key",
+    "ses": "topics",
+}
+"""Which setting of a provider says how it signs its webhooks; nothing is taken of one that has none."""
+
 
 class ReceiptSettings(Section):
     """Receipts of providers, at ``/v1/webhooks/{provider}``."""

@@ -38,6 +38,7 @@ class Plan:
     router: bool = True
     scheduler: bool = True
     gateway: bool = False
+    store: bool = False
     workers: Sequence[Channel] = tuple(Channel)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -102,6 +103,8 @@ def open_line(stack: Stack, plan: Plan, *, say: Say = lambda _text: None) -> Lin
         line.start("scheduler", "scheduler")
     if plan.gateway:
         line.start("gateway", "gateway")
+    if plan.store:
+        line.start("store", "store")
     for channel in plan.workers:
         line.start(f"worker-{channel}", "worker", "--channel", channel)
     return line

@@ -120,7 +120,12 @@ async def open_gateway(runtime: Runtime) -> AsyncIterator[str]:
     async with AsyncExitStack() as stack:
         parts = await _open_parts(runtime, stack)
         application = make_application(
-            areas(parts), door(parts), runtime.health, runtime.metrics, public_url=settings.http.public_url
+            areas(parts),
+            door(parts),
+            runtime.health,
+            runtime.metrics,
+            public_url=settings.http.public_url,
+            tracing=runtime.tracing,
         )
         background = await stack.enter_async_context(Background())
         background.start(_watch_stores(parts))

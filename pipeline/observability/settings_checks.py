@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from pipeline.config import PREFIX, Settings
+from pipeline.config.receipts import WEBHOOK_KEYS
 from pipeline.observability.finding import Finding, Level
 
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1", ""})
@@ -21,7 +24,9 @@ class Contradiction(NamedTuple):
 
 def settings_findings(settings: Settings) -> list[Finding]:
     """A finding for each contradiction; one that all is well where there is none. What `Settings` itself refuses is none."""
-    found = [_finding(each) for each in (*_delivery(settings), *_servers(settings), *_links(settings))]
+    found = [
+        _finding(each) for each in (*_delivery(settings), *_servers(settings), *_links(settings), *_receipts(settings))
+    ]
     return found or [Finding("configuration", Level.OK, "the settings fit together")]
 
 
@@ -131,6 +136,24 @@ def _links(settings: Settings) -> Iterator[Contradiction]:
             f"providers.{name}.base_url",
             "use https://",
         )
+
+
+def _receipts(settings: Settings) -> Iterator[Contradiction]:
+    listed = {entry.provider_name: entry for entry in (*settings.email.providers, *settings.sms.providers)}
+    for name, entry in listed.items():
+        key = WEBHOOK_KEYS.get(name, "")
+        if key and name != "twilio" and not entry.settings.get(key) and not _value(settings, name, key):
+            yield Contradiction(
+                Level.WARN,
+                f"{name} sends, and what it tells of messages is not taken: nothing is delivered, bounced or complained of",
+                f"providers.{name}.{key}",
+                "set it; docs/receipts.md says where it is found",
+            )
+
+
+def _value(settings: Settings, provider: str, field: str) -> str:
+    value = getattr(getattr(settings.providers, provider), field)
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _provider_addresses(settings: Settings) -> Iterator[tuple[str, str]]:

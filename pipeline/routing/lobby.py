@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from pipeline.routing.plan import Incoming
+from pipeline.routing.incoming import Incoming
 
 
 class Lobby:

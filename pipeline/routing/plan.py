@@ -3,15 +3,10 @@
 One `Planner` serves one chunk. Events are decided in order, and each sees what the ones before it claimed and counted.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
-
 import msgspec
 
 from pipeline.catalogue.model import Catalogue
 from pipeline.config import RouterSettings
-from pipeline.escalation.standing import Standings
 from pipeline.events.codec import Codec
 from pipeline.events.ids import notification_id
 from pipeline.events.records import (
@@ -20,16 +15,14 @@ from pipeline.events.records import (
     Deferred,
     DeliveryStatus,
     Dispatch,
-    NotificationRequested,
 )
-from pipeline.events.vocabulary import Channel, Kind, Origin, Priority, Reason, Status, Verdict
+from pipeline.events.vocabulary import Channel, Kind, Priority, Reason, Status, Verdict
 from pipeline.kafka.names import DECISIONS, DEFERRED, DELIVERY_STATUS, Header, dispatch_topic
 from pipeline.kafka.producer import Headers, Record
-from pipeline.routing.caps import CapHistory
 from pipeline.routing.claims import StoredClaim, next_claim, read_claim, round_claim
 from pipeline.routing.decide import decide
+from pipeline.routing.incoming import Incoming, Known, Routed
 from pipeline.routing.ruling import ChannelRuling, Ruling
-from pipeline.users.snapshot import UserSnapshot
 
 STATUS_OF = {
     Verdict.SUPPRESS: Status.SUPPRESSED,
@@ -54,98 +47,6 @@ SENDS: tuple[str, str | bytes | None] = (Header.WHEN_USERS_AWAY, "send")
 
 _TOPICS = {(channel, priority): dispatch_topic(channel, priority) for channel in Channel for priority in Priority}
 _json = msgspec.json.Encoder().encode
-
-
-class IngestRecord(Protocol):
-    """What the router needs of a consumed record (aiokafka's `ConsumerRecord` has it)."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """One decoded ingest record.
-
-    `round` tells what comes again (released, replayed) from the same coming twice; empty for what comes from outside.
-    `deferred_at` and `released_at` (ms) are when the wait that it comes from began and was over; 0: not known.
-    `first_time`: it was replayed, and had not been decided before. `history` are the headers of the times that it was
-    dead-lettered.
-    """
-
-    record: IngestRecord
-    event: NotificationRequested
-    body: bytes
-    data: dict[str, object]
-    origin: Origin
-    traceparent: bytes | None
-    trace_id: str
-    stale_user: bool = False
-    """It is decided on a copy of its user past its time, since the database is away."""
-    round: str = ""
-    deferred_at: int = 0
-    released_at: int = 0
-    first_time: bool = False
-    history: Headers = field(default_factory=list)
-    standings: Standings | None = None
-    """How the other channels of the event stood when it was released; only types with steps ask."""
-
-    @property
-    def decided_as(self) -> Origin:
-        """Who claims its key and who is a duplicate does not depend on whether it was unreadable at first."""
-        return Origin.INGEST if self.first_time else self.origin
-
-    @property
-    def partition(self) -> int:
-        return self.record.partition
-
-    @property
-    def offset(self) -> int:
-        return self.record.offset
-
-    @property
-    def claim_key(self) -> tuple[str, str]:
-        return self.event.recipient_id, self.event.idempotency_key
-
-    @property
-    def round_key(self) -> tuple[str, str, str]:
-        return self.event.recipient_id, self.event.idempotency_key, self.round
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What was read for a chunk. Planning updates it in place.
-
-    Claims are keyed by (recipient, idempotency key), rounds by (recipient, idempotency key, round). `stale` are copies
-    past their time, of users who are not among the `users`; who is in neither cannot be found now.
-    """
-
-    users: dict[str, UserSnapshot]
-    histories: dict[str, CapHistory]
-    claims: dict[tuple[str, str], StoredClaim | None]
-    stale: dict[str, UserSnapshot] = field(default_factory=dict)
-    rounds: dict[tuple[str, str, str], StoredClaim | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """One event's ruling, and the moment it was made (for a record routed again: the first time)."""
-
-    incoming: Incoming
-    ruling: Ruling
-    decided_at: int
 
 
 class Planner:

@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 from pipeline.config import RouterSettings
 from pipeline.routing.caps import CapHistory
 from pipeline.routing.claims import decode_claim, encode_claim
-from pipeline.routing.plan import Incoming, Known, Planner
+from pipeline.routing.incoming import Incoming, Known
+from pipeline.routing.plan import Planner
 from pipeline.routing.recent import Recent
 from pipeline.storage.keys import hash_tag
 from pipeline.storage.scripts import lua

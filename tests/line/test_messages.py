@@ -82,8 +82,8 @@ def test_a_missing_topic_is_named_with_the_command_that_creates_it(lonely: Line)
         port = free_port()
         environment = {**lonely.environment, **bare.environment(), "PIPELINE_HTTP__PORT": str(port)}
         child = bare.supervisor.python("router", "-m", "pipeline.cli", "router", environment=environment)
-        wait_until(lambda: INGEST in details(port), "the missing topic is named")
-        assert "pipeline topics apply" in details(port)
+        wait_until(lambda: "pipeline topics apply" in details(port), "the remedy is named")
+        assert INGEST in details(port)
         assert "pipeline topics apply" in child.log.read_text()
         assert "Traceback" not in child.log.read_text()
 

@@ -7,6 +7,7 @@ import aiohttp
 from pydantic import SecretStr
 
 from pipeline.config import AccountSettings, Settings
+from pipeline.config.receipts import WEBHOOK_KEYS
 from pipeline.gateway.webhooks.base import Webhook
 from pipeline.gateway.webhooks.mailgun import MailgunWebhook
 from pipeline.gateway.webhooks.sendgrid import SendGridWebhook
@@ -16,13 +17,7 @@ from pipeline.gateway.webhooks.twilio import TwilioWebhook
 from pipeline.gateway.webhooks.vonage import Method, Secret, VonageWebhook
 from pipeline.providers import mailgun, sendgrid, ses_table, twilio, vonage_request
 
-NEEDS = {
-    twilio.NAME: "providers.twilio.auth_token",
-    sendgrid.NAME: "providers.sendgrid.webhook_public_key",
-    mailgun.NAME: "providers.mailgun.webhook_signing_key",
-    vonage_request.NAME: "providers.vonage.signature_secret",
-    ses_table.NAME: "providers.ses.topics",
-}
+NEEDS = {name: f"providers.{name}.{key}" for name, key in WEBHOOK_KEYS.items()}
 """What each has to know before it takes anything."""
 
 

@@ -49,6 +49,7 @@ class _Header(msgspec.Struct, frozen=True):
 class _Mail(msgspec.Struct, frozen=True, rename="camel"):
     message_id: str = ""
     timestamp: str = ""
+    destination: list[str] = []
     tags: dict[str, list[str]] = {}
     headers: list[_Header] = []
 
@@ -143,7 +144,8 @@ def _told(envelope: Envelope) -> Sequence[Told]:
         case "Reject" | "Rendering Failure":
             return [_receipt(event.mail, event.reject, Status.BOUNCED, Reason.REJECTED_BY_PROVIDER)]
         case "Subscription":
-            return [_receipt(event.mail, event.subscription, Status.UNSUBSCRIBED)]
+            entries = [Suppress(address, "unsubscribe", whole=False) for address in event.mail.destination]
+            return [_receipt(event.mail, event.subscription, Status.UNSUBSCRIBED, Reason.REPORTED, entries)]
         case other:
             return [Ignored(other)]
 

@@ -23,6 +23,12 @@ WRONG: list[tuple[dict[str, Any], str, Level, str]] = [
     ({"gateway": {"host": "192.0.2.1"}}, "http.public_url", Level.WARN, "address that recipients"),
     ({"email": {"unsubscribe_secret": ""}}, "email.unsubscribe_secret", Level.WARN, "openssl rand"),
     (
+        {"email": {"unsubscribe_secret": "s", "providers": [{"name": "sendgrid"}]}},
+        "providers.sendgrid.webhook_public_key",
+        Level.WARN,
+        "docs/receipts.md",
+    ),
+    (
         {"providers": {"twilio": {"base_url": "http://sms.example.com"}}},
         "providers.twilio.base_url",
         Level.WARN,

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from pipeline.events.records import NotificationRequested
 from pipeline.events.vocabulary import Origin
+from pipeline.routing.incoming import Incoming
 from pipeline.routing.lobby import Lobby
-from pipeline.routing.plan import Incoming
 
 
 @dataclass(frozen=True)

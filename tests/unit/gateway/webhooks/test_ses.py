@@ -131,7 +131,7 @@ async def test_a_subscription_is_confirmed_at_sns_alone(webhook: SesWebhook, sim
         (ReceiptKind.COMPLAINED, Status.COMPLAINED, Reason.REPORTED, Suppress("ada@example.com", "complaint", whole=False)),
         (ReceiptKind.OPENED, Status.OPENED, Reason.REPORTED, None),
         (ReceiptKind.CLICKED, Status.CLICKED, Reason.REPORTED, None),
-        (ReceiptKind.UNSUBSCRIBED, Status.UNSUBSCRIBED, Reason.REPORTED, None),
+        (ReceiptKind.UNSUBSCRIBED, Status.UNSUBSCRIBED, Reason.REPORTED, Suppress("ada@example.com", "unsubscribe", whole=False)),
     ],
 )  # fmt: skip
 async def test_what_an_event_says(

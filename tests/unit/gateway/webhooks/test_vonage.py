@@ -81,6 +81,7 @@ async def test_what_is_stale_is_refused(away: float) -> None:
         "x",
         "\udcff",
     ],
+    ids=["secret", "no hash", "no time", "HS384", "none", "no token", "no text"],
 )
 async def test_a_token_that_does_not_cover_the_body_is_refused(token: str) -> None:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
