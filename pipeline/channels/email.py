@@ -170,7 +170,7 @@ class EmailSender:
         if not self._secret:
             return _Links("", "")
         user_id = reference.recipient_id
-        preferences = sign_preferences(PreferenceLink(user_id, now), self._secret)
+        preferences = sign_preferences(PreferenceLink(user_id, now, reference), self._secret)
         claim = Unsubscribe(user_id, reference.category, Channel.EMAIL, reference)
         return _Links(self._unsubscribe_link(claim), f"{self._public_url}/p/{preferences}")
 

@@ -23,10 +23,11 @@ class Unsubscribe(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 
 
 class PreferenceLink(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a preference token stands for; `issued_at` in ms."""
+    """What a preference token stands for; `issued_at` in ms, `reference` as an unsubscribe token has it."""
 
     user_id: str
     issued_at: int
+    reference: Reference | None = None
 
 
 _encode = msgspec.json.Encoder().encode

@@ -4,6 +4,7 @@ import asyncio
 import getpass
 import json
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,10 @@ from pipeline.config import Settings
 from pipeline.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pipeline.privacy.erasure import Erasure
+    from pipeline.users.preference_files import BadLine, UserConsent, UserPreference
 
 app = typer.Typer(help="Users and their preferences.", no_args_is_help=True)
 
@@ -32,6 +36,28 @@ def load(
     """Create or update the users of a file. What they have beyond it stays; loading twice changes nothing."""
     count = asyncio.run(_load(file, Settings.load()))
     typer.echo(json.dumps({"loaded": count}) if as_json else f"loaded {count} users from {file}")
+
+
+@app.command("import-preferences")
+def import_preferences(
+    file: Annotated[Path, typer.Argument(help="CSV with a header line, or JSON lines.", show_default=False)],
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Import what is right, all the same.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Create or update preferences and add consents, one a line. Importing twice changes nothing.
+
+    Everything is checked first: unless --skip-bad says otherwise, nothing is imported where a line is wrong. Every bad
+    line is told; the exit code is 0 only where there is none. Columns: user_id, channel, type, enabled, quiet
+    (HH:MM-HH:MM), timezone; or user_id, consent, granted, at, source, wording_version.
+    """
+    bad = _bad_lines(file)
+    for line in bad:
+        typer.echo(f"error: {file}: line {line.number}: {line.problem}", err=True)
+    count = 0 if bad and not skip_bad else asyncio.run(_import_preferences(file, Settings.load()))
+    report = {"imported": count, "bad": [line._asdict() for line in bad]}
+    typer.echo(json.dumps(report) if as_json else f"imported {count} lines, {len(bad)} are wrong")
+    if bad:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -104,6 +130,41 @@ async def _export(user: str, settings: Settings) -> dict[str, list[object]]:
         with reachable():
             async with pool.acquire() as connection:
                 return await export_rows(connection, user)
+
+
+def _lines(file: Path) -> "Iterator[UserPreference | UserConsent | BadLine]":
+    from pipeline.users.preference_files import read_preferences
+
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            yield from read_preferences(lines, "csv" if file.suffix == ".csv" else "jsonl")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: cannot be read: {error}") from None
+
+
+def _bad_lines(file: Path) -> "list[BadLine]":
+    from pipeline.users.preference_files import BadLine
+
+    return [line for line in _lines(file) if isinstance(line, BadLine)]
+
+
+async def _import_preferences(file: Path, settings: Settings) -> int:
+    from pipeline.storage.bulk import BATCH, bulk_preferences
+    from pipeline.storage.postgres import open_pool
+    from pipeline.storage.redis import open_redis
+    from pipeline.users.directory import UserDirectory
+    from pipeline.users.preference_files import UserConsent, UserPreference
+
+    count = 0
+    async with await open_pool(settings.postgres) as pool, open_redis(settings.redis) as redis:
+        directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl)
+        good = (line for line in _lines(file) if isinstance(line, UserPreference | UserConsent))
+        while batch := list(islice(good, BATCH)):
+            preferences = [line for line in batch if isinstance(line, UserPreference)]
+            consents = [line for line in batch if isinstance(line, UserConsent)]
+            await bulk_preferences(pool, preferences, consents, directory.changed)
+            count += len(batch)
+    return count
 
 
 async def _load(file: Path, settings: Settings) -> int:

@@ -40,6 +40,7 @@ from pipeline.gateway.pages.applying import People
 from pipeline.gateway.pages.frame import Frame
 from pipeline.gateway.pages.preferences import PreferencePageRoutes
 from pipeline.gateway.pages.rendering import PageRenderer
+from pipeline.gateway.pages.telling import Teller
 from pipeline.gateway.pages.texts import Texts
 from pipeline.gateway.pages.unsubscribe import UnsubscribeRoutes
 from pipeline.gateway.people.devices import DeviceRoutes
@@ -162,11 +163,12 @@ def hosted(parts: Parts) -> list[Routes]:
     settings, catalogue = parts.runtime.settings, parts.catalogue
     secret = settings.email.unsubscribe_secret.get_secret_value().encode()
     people = People(parts.repositories, parts.directory, catalogue)
+    teller = Teller(parts.feedback, parts.recorder)
     frame = Frame(Texts(catalogue.pages), PageRenderer())
     lifetime, tracked = settings.pages.preference_link_lifetime, bool(settings.tracking.secret.get_secret_value())
     return [
-        UnsubscribeRoutes(secret, people, catalogue, frame, parts.feedback, parts.recorder).table(),
-        PreferencePageRoutes(secret, lifetime, people, catalogue, frame, tracked=tracked).table(),
+        UnsubscribeRoutes(secret, people, catalogue, frame, teller).table(),
+        PreferencePageRoutes(secret, lifetime, people, catalogue, frame, teller, tracked=tracked).table(),
         TrackingRoutes(settings.tracking, parts.recorder).table(),
     ]
 

@@ -9,8 +9,8 @@ from pipeline.storage.devices import put_devices
 from pipeline.storage.postgres import Connection, Pool, reachable
 from pipeline.storage.preferences import put_preferences
 from pipeline.storage.scripts import sql
-from pipeline.storage.users import put_profiles
-from pipeline.users.snapshot import UserSnapshot
+from pipeline.storage.users import Consent, put_profiles
+from pipeline.users.snapshot import PreferenceRow, UserSnapshot
 
 BATCH = 5_000
 SOURCE = "import"
@@ -65,3 +65,32 @@ def _address(user: UserSnapshot, channel: Channel) -> str | None:
 
 def _instant(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+async def bulk_preferences(
+    pool: Pool,
+    preferences: Sequence[tuple[str, PreferenceRow]],
+    consents: Sequence[tuple[str, Consent]],
+    on_change: OnChange,
+) -> None:
+    """Create or update preference rows, and add consents, in one transaction; doing it twice changes nothing.
+
+    Of several rows of one user, channel and type the last counts.
+
+    Raises:
+        Unavailable: PostgreSQL is away; nothing of it was written.
+    """
+    rows = {(user_id, row.channel, row.notif_type): (user_id, row) for user_id, row in preferences}
+    with reachable():
+        async with pool.acquire() as connection, connection.transaction():
+            await put_preferences(connection, list(rows.values()), SOURCE)
+            await connection.execute(
+                sql("import_consents"),
+                [user_id for user_id, _ in consents],
+                [consent.category for _, consent in consents],
+                [consent.granted for _, consent in consents],
+                [consent.at for _, consent in consents],
+                [consent.source for _, consent in consents],
+                [consent.wording_version for _, consent in consents],
+            )
+    await on_change(list({user_id for user_id, _ in [*preferences, *consents]}))

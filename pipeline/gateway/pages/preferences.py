@@ -6,10 +6,11 @@ from collections.abc import Callable
 from aiohttp import web
 
 from pipeline.catalogue.model import Catalogue
-from pipeline.channels.unsubscribe import verify_preferences
+from pipeline.channels.unsubscribe import PreferenceLink, verify_preferences
 from pipeline.gateway.pages.applying import People
 from pipeline.gateway.pages.choices import WrongTime, changes, preference_page
 from pipeline.gateway.pages.frame import FORM_ENCODINGS, Frame, NoPage, Token, read_form
+from pipeline.gateway.pages.telling import Teller
 from pipeline.gateway.pages.unsubscribe import HTML
 from pipeline.gateway.routes import Call, Route, Routes
 from pipeline.users.snapshot import UserSnapshot
@@ -37,6 +38,7 @@ class PreferencePageRoutes:
         people: People,
         catalogue: Catalogue,
         frame: Frame,
+        teller: Teller,
         *,
         tracked: bool,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
@@ -47,6 +49,7 @@ class PreferencePageRoutes:
         self._people = people
         self._catalogue = catalogue
         self._frame = frame
+        self._teller = teller
         self._tracked = tracked
         self._now_ms = now_ms
 
@@ -82,11 +85,12 @@ class PreferencePageRoutes:
         return await self._frame.answer(call, lambda: self._save(token, body, call))
 
     async def _show(self, token: str, call: Call) -> web.Response:
-        user = await self._user(token)
+        user = await self._user(self._link(token))
         return self._page(user, call, saved="saved" in call.request.query)
 
     async def _save(self, token: str, body: bytes, call: Call) -> web.Response:
-        user = await self._user(token)
+        link = self._link(token)
+        user = await self._user(link)
         form = read_form(body, call)
         try:
             asked = changes(self._catalogue, user, form)
@@ -94,6 +98,8 @@ class PreferencePageRoutes:
             return self._page(user, call, wrong=True)
         version = self._frame.voice(call, user.locale)("tracking_version")
         await self._people.apply(user, asked, self._people.wording(SOURCE, version))
+        if link.reference is not None and (link.reference.channel, link.reference.category) in asked.off:
+            await self._teller.unsubscribed(link.reference, call.request_id)
         return web.Response(status=303, headers={"Location": "?saved"})
 
     def _page(self, user: UserSnapshot, call: Call, *, saved: bool = False, wrong: bool = False) -> web.Response:
@@ -104,17 +110,20 @@ class PreferencePageRoutes:
             "preferences", say, say("preferences_title"), status, page=page, saved=saved, wrong=wrong
         )
 
-    async def _user(self, token: str) -> UserSnapshot:
-        """Whose link it is.
+    def _link(self, token: str) -> PreferenceLink:
+        """What the link stands for.
 
         Raises:
-            NoPage: it is none of ours, too old, or of somebody who is not known any more.
+            NoPage: it is none of ours, or too old.
         """
         link = verify_preferences(token, self._secret)
         if link is None:
             raise NoPage(404, "bad_link")
         if self._now_ms() - link.issued_at > self._lifetime_ms:
             raise NoPage(410, "old_link")
+        return link
+
+    async def _user(self, link: PreferenceLink) -> UserSnapshot:
         user = await self._people.find(link.user_id)
         if not user.known:
             raise NoPage(404, "bad_link")

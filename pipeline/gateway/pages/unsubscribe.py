@@ -1,27 +1,17 @@
 """``/u/{token}``: the unsubscribe page, and one-click unsubscribe (RFC 8058)."""
 
-import logging
-import time
-from collections.abc import Callable
-
 from aiohttp import web
 
 from pipeline.catalogue.model import Catalogue, Category, Stream
 from pipeline.channels.unsubscribe import Unsubscribe, verify
-from pipeline.errors import Unavailable
-from pipeline.events.references import Feedback
-from pipeline.events.vocabulary import Reason, Status
-from pipeline.gateway.feedback import FeedbackWriter
 from pipeline.gateway.pages.applying import People
 from pipeline.gateway.pages.choices import Stop, marketing, stoppable, title_of
 from pipeline.gateway.pages.forms import Fields
 from pipeline.gateway.pages.frame import FORM_ENCODINGS, Frame, NoPage, Token, read_form
+from pipeline.gateway.pages.telling import Teller
 from pipeline.gateway.pages.texts import Voice
 from pipeline.gateway.routes import Call, Route, Routes
-from pipeline.gateway.tracking.recorder import Recorder, Seen
 from pipeline.users.snapshot import UserSnapshot
-
-logger = logging.getLogger(__name__)
 
 ONE_CLICK = ("List-Unsubscribe", "One-Click")
 """What a mailbox provider posts: RFC 8058, section 3.2."""
@@ -49,17 +39,13 @@ class UnsubscribeRoutes:
         people: People,
         catalogue: Catalogue,
         frame: Frame,
-        feedback: FeedbackWriter,
-        recorder: Recorder,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        teller: Teller,
     ) -> None:
         self._secret = secret
         self._people = people
         self._catalogue = catalogue
         self._frame = frame
-        self._feedback = feedback
-        self._recorder = recorder
-        self._now_ms = now_ms
+        self._teller = teller
 
     def table(self) -> Routes:
         path, tag = "/u/{token}", "pages"
@@ -110,7 +96,7 @@ class UnsubscribeRoutes:
         form = read_form(body, call)
         user = await self._people.find(claim.user_id)
         stopped = await self._carry_out(claim, user, form)
-        await self._tell(claim, call)
+        await self._teller.unsubscribed(claim.reference, call.request_id)
         say = self._frame.voice(call, user.locale)
         channel = say(f"channel_{claim.channel}")
         what = say("unsubscribed_all", channel=channel)
@@ -133,17 +119,6 @@ class UnsubscribeRoutes:
             if stream is not None:
                 await self._people.stop_stream(user, Stop(claim.channel, stream, on=True))
         return stream is not None
-
-    async def _tell(self, claim: Unsubscribe, call: Call) -> None:
-        """Tell the status topic, or see to it that it is told later: what was asked for is done by now."""
-        if claim.reference is None:
-            return
-        told = Feedback(status=Status.UNSUBSCRIBED, reason=Reason.OPTED_OUT, occurred_at=self._now_ms())
-        try:
-            await self._feedback.write([(claim.reference, told)])
-        except Unavailable as error:
-            logger.warning("`unsubscribed` is told later: %s", error, extra={"request_id": call.request_id})
-            self._recorder.put(Seen(claim.reference, told, always=True))
 
     def _claim(self, token: str) -> Unsubscribe:
         claim = verify(token, self._secret)

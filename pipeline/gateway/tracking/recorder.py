@@ -3,18 +3,16 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pipeline.catalogue.model import Catalogue, Category, Stream, Tracking
 from pipeline.channels.tracking import may_track, tracking_of
 from pipeline.errors import Unavailable
 from pipeline.events.references import Feedback, Reference
-from pipeline.gateway.feedback import FeedbackWriter
 from pipeline.observability.metrics import Metrics
 from pipeline.storage.redis import REDIS_AWAY
-from pipeline.users.directory import UserDirectory
 from pipeline.users.snapshot import UserSnapshot
 
 logger = logging.getLogger(__name__)
@@ -37,12 +35,22 @@ class Seen(NamedTuple):
     always: bool = False
 
 
+class Writer(Protocol):
+    """Writes feedback: `pipeline.gateway.feedback.FeedbackWriter`."""
+
+    async def write(self, pieces: Iterable[tuple[Reference, Feedback]]) -> int: ...
+
+
+class Directory(Protocol):
+    """Knows people as they are now: `pipeline.users.directory.UserDirectory`."""
+
+    async def snapshots(self, user_ids: Collection[str]) -> dict[str, UserSnapshot]: ...
+
+
 class Recorder:
     """One for each gateway. What a gateway that dies has not told yet is lost: it would be an open or a click less."""
 
-    def __init__(
-        self, writer: FeedbackWriter, directory: UserDirectory, catalogue: Catalogue, metrics: Metrics
-    ) -> None:
+    def __init__(self, writer: Writer, directory: Directory, catalogue: Catalogue, metrics: Metrics) -> None:
         self._writer = writer
         self._directory = directory
         self._catalogue = catalogue

@@ -1,26 +1,32 @@
 import email
 import email.policy
+import re
 from collections.abc import Callable
 from email.message import EmailMessage
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from pipeline.catalogue.model import Category, Stream
 from pipeline.channels.base import Refused
 from pipeline.channels.email import EmailPart, EmailSender
 from pipeline.channels.mail_headers import mail_headers
 from pipeline.channels.mime import MailContent, build_mail, parse_sender
 from pipeline.channels.rendering import Renderer
-from pipeline.channels.unsubscribe import Unsubscribe, verify
+from pipeline.channels.tracking import Tracker, verify_click
+from pipeline.channels.unsubscribe import Unsubscribe, verify, verify_preferences
 from pipeline.config import EmailSettings
 from pipeline.errors import ConfigurationError
 from pipeline.events.records import Dispatch
 from pipeline.events.vocabulary import Channel, Reason
 from pipeline.providers.base import Outcome, SendResult
 from pipeline.providers.mail import MailMessage
-from pipeline.users.snapshot import UserSnapshot
+from pipeline.templates.store import TemplateStore
+from pipeline.users.snapshot import PreferenceRow, UserSnapshot
 
 SECRET = "unsubscribe-secret"
 
@@ -198,3 +204,64 @@ def test_a_header_value_with_a_line_break_of_its_own_builds_no_mail(value: str) 
     except ValueError:  # UnicodeEncodeError is one too
         return
     assert len(email.message_from_bytes(mail, policy=email.policy.default).keys()) == 7
+
+
+LINKED = "<mjml><mj-body><mj-section><mj-column><mj-text>{}</mj-text></mj-column></mj-section></mj-body></mjml>".format(
+    '<a href="https://shop.example.com/?a=1&amp;b=2">shop</a> <a href="{{ unsubscribe_url }}">off</a> '
+    '<a href="{{ preferences_url }}">choose</a>'
+)
+
+
+@pytest.mark.parametrize("opted_out", [False, True])
+def test_links_of_a_tracked_mail_come_back_to_us_unless_its_reader_opted_out(
+    tmp_path: Path, make_dispatch: Callable[..., Dispatch], user: UserSnapshot, opted_out: bool
+) -> None:
+    folder = tmp_path / "t" / "en"
+    folder.mkdir(parents=True)
+    for name, content in {
+        "email.mjml": LINKED,
+        "email.subject.txt": "Hello",
+        "email.txt": "see https://x.example",
+    }.items():
+        (folder / name).write_text(content, "utf-8")
+    word = PreferenceRow("email", "tracking", not opted_out, None, None, None)
+    sender = EmailSender(
+        Renderer(TemplateStore.load(tmp_path, [Channel.EMAIL]), Channel.EMAIL),
+        Relay(),
+        SuppressionList(),
+        EmailSettings(unsubscribe_secret=SecretStr(SECRET)),
+        public_url="https://notify.example.com",
+        tracker=Tracker(b"t", "https://notify.example.com", {"orders": Category("orders", Stream.MARKETING, False)}),
+    )
+    mail, message = prepared(
+        sender, make_dispatch(Channel.EMAIL, stream="marketing"), msgspec.structs.replace(user, preferences=[word])
+    )
+    shop, off, choose = re.findall(r'<a [^>]*href="(https?://[^"]*)"', mail.html)
+    if opted_out:
+        assert shop == "https://shop.example.com/?a=1&amp;b=2"
+        assert "/t/o/" not in mail.html
+    else:
+        click = verify_click(shop.rpartition("/")[2], b"t")
+        assert click is not None
+        assert click.url == "https://shop.example.com/?a=1&b=2"
+        assert click.message.reference.notification_id == mail.notification_id
+        assert "/t/o/" in mail.html
+    assert off in str(message["List-Unsubscribe"])
+    link = verify_preferences(choose.rpartition("/")[2], SECRET.encode())
+    assert link is not None
+    assert link.user_id == "user_1"
+    assert mail.text == "see https://x.example"
+    html = message.get_body(("html",))
+    assert html is not None
+    assert html.get_content().strip().replace("\r\n", "\n") == mail.html
+
+
+def test_ids_of_any_length_leave_the_unsubscribe_header_on_one_line(
+    make_sender: Callable[..., EmailSender], make_dispatch: Callable[..., Dispatch], user: UserSnapshot
+) -> None:
+    dispatch = make_dispatch(Channel.EMAIL, stream="marketing")
+    event = msgspec.structs.replace(dispatch.event, idempotency_key="k" * 255, event_id="e" * 255)
+    mail, message = prepared(make_sender(), msgspec.structs.replace(dispatch, event=event), user)
+    claim = verify(str(message["List-Unsubscribe"]).rpartition("/")[2].rstrip(">"), SECRET.encode())
+    assert claim == Unsubscribe("user_1", "orders", Channel.EMAIL)
+    assert mail.headers

@@ -12,14 +12,13 @@ from pipeline.kafka.reader import read_topics
 WITHIN = 60.0
 
 
-async def told(kafka: KafkaSettings, number: int) -> list[DeliveryStatus]:
-    """All statuses, once there are so many; more than that come along too."""
+async def told(kafka: KafkaSettings, user_id: str, number: int) -> list[DeliveryStatus]:
+    """All statuses of a user's, once there are so many; more than that come along too."""
     codec = Codec.open()
 
     def read() -> list[DeliveryStatus]:
-        return [
-            codec.decode_status(message.value()) for batch in read_topics(kafka, [DELIVERY_STATUS]) for message in batch
-        ]
+        records = (message.value() for batch in read_topics(kafka, [DELIVERY_STATUS]) for message in batch)
+        return [status for status in map(codec.decode_status, records) if status.recipient_id == user_id]
 
     deadline = time.monotonic() + WITHIN
     found = await asyncio.to_thread(read)
