@@ -43,7 +43,7 @@ REDIS_NODE = 16 * 2**30
 """Bytes of one Redis node: more takes minutes to load after a restart, and all of its users wait."""
 
 CONNECTIONS = 500
-"""What one PostgreSQL serves without a pooler before it."""
+"""What one PostgreSQL serves with ease. A pooler between must leave sessions alone: LISTEN and advisory locks are used."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -194,7 +194,7 @@ class _Planner:
         self._note("PostgreSQL disk", need / 1e9, "GB", because)
         processes, pool = sum(self._replicas.values()), PostgresSettings().pool_size
         need = processes * pool
-        advice = "; put PgBouncer before it" if need > CONNECTIONS else ""
+        advice = "; lower postgres.pool_size, for each connection costs the server memory" if need > CONNECTIONS else ""
         self._note("PostgreSQL connections", need, "at most", f"{processes} processes × {pool}{advice}")
 
 

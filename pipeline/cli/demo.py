@@ -45,7 +45,11 @@ def demo(
         raise typer.Exit(1)
 
 
-def up() -> None:
+def up(
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Also start Prometheus, which has to be installed, with the alerts.")
+    ] = False,
+) -> None:
     """Start the demo's stack and leave it running until Ctrl-C."""
     from pipeline.demo.run import SYNTHETIC_USERS, load_users
 
@@ -54,6 +58,10 @@ def up() -> None:
         users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         typer.echo(_addresses(line, users[0]))
+        if prometheus:
+            from pipeline.embedded.prometheus import open_prometheus
+
+            typer.echo(f"Prometheus: {open_prometheus(line.stack.supervisor, line.ports)}")
         stopped = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
@@ -75,7 +83,7 @@ def _line(console: Console, *, store: bool = False) -> Iterator[Line]:
     console.print("starting Kafka, PostgreSQL and Valkey")
     with Stack.open() as stack:
         console.print(f"Kafka: {stack.broker.note}")
-        yield open_line(stack, Plan(simulators=SIMULATORS, store=store), say=console.print)
+        yield open_line(stack, Plan(simulators=SIMULATORS, gateway=True, store=store), say=console.print)
 
 
 def _interrupt(number: int, _frame: object) -> None:
@@ -107,10 +115,13 @@ class Bars:
 
 def _addresses(line: Line, user: str) -> str:
     exports = "\n".join(f"  export {name}={value!r}" for name, value in sorted(line.environment.items()))
+    gateway = line.environment["PIPELINE_HTTP__PUBLIC_URL"]
     ports = "\n".join(f"  {name}: http://127.0.0.1:{port}/metrics" for name, port in line.ports.items())
     return f"""
 Everything runs; Ctrl-C ends it. In another terminal:
 {exports}
+
+gateway: {gateway} (its interface: {gateway}/docs)
 
 health and metrics (also /readyz):
 {ports}

@@ -58,6 +58,7 @@ from pipeline.config.sections import (
 )
 from pipeline.config.sms import SnsSettings, TwilioSettings, VonageSettings
 from pipeline.config.store import ArchiveSettings, StoreSettings
+from pipeline.config.tracing import TracingSettings
 from pipeline.config.warm_up import WarmUpSettings
 from pipeline.errors import ConfigurationError
 
@@ -96,6 +97,7 @@ __all__ = [
     "SmtpSettings",
     "SnsSettings",
     "StoreSettings",
+    "TracingSettings",
     "TrackingSettings",
     "TwilioSettings",
     "VonageSettings",
@@ -133,6 +135,7 @@ class Settings(BaseSettings):
     pages: PageSettings = PageSettings()
     tracking: TrackingSettings = TrackingSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

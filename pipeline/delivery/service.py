@@ -110,6 +110,7 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
         devices=DeviceRegistry(pool, directory.changed),
         suppressions=Suppressions(pool, directory.changed),
         metrics=runtime.metrics,
+        tracing=runtime.tracing,
     )
     stack.push_async_callback(sender.close)
     book = await open_book(settings.kafka)
@@ -133,6 +134,7 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
         clock=Clock(now=now_ms, monotonic=asyncio.get_running_loop().time),
         token=lambda: secrets.token_hex(TOKEN_LENGTH // 2),
         random=random.random,
+        tracing=runtime.tracing,
         in_doubt={name: c.in_doubt for name, c in categories.items() if c.in_doubt is not None},
     )
 

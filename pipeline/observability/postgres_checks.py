@@ -79,7 +79,7 @@ def state_findings(state: State, pool_size: int) -> Iterator[Finding]:
         yield Finding("postgresql role", Level.FAIL, f"{what}: nothing can be written", remedy)
     if state.room - state.used < pool_size:
         detail = f"{state.used} of {state.room} connections are in use; a process takes up to {pool_size}"
-        remedy = "raise max_connections, put PgBouncer before it, or lower PIPELINE_POSTGRES__POOL_SIZE"
+        remedy = "raise max_connections, or lower PIPELINE_POSTGRES__POOL_SIZE"
         yield Finding("postgresql connections", Level.WARN, detail, remedy)
 
 

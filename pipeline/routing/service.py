@@ -19,6 +19,7 @@ from pipeline.observability.lag import sample_lag
 from pipeline.routing.agent import make_app, run_app
 from pipeline.routing.router import Router
 from pipeline.routing.state import RouterState
+from pipeline.routing.traced import EventSpans
 from pipeline.runtime import Background, Runtime, spare_the_collector, unless_stopped
 from pipeline.storage.postgres import Pool, open_pool
 from pipeline.storage.presence import wait_for_stores
@@ -76,6 +77,7 @@ async def serve_router(runtime: Runtime) -> None:
             archivist=archivist,
             health=health,
             metrics=metrics,
+            spans=EventSpans(runtime.tracing) if runtime.tracing else None,
         )
         background.start(InvalidationListener(settings.postgres, directory, health, ttl=directory.longest_kept).run())
         background.start(sample_lag(settings.kafka, metrics, health))

@@ -55,10 +55,9 @@ def fault(findings: list[Finding], name: str, level: Level, detail: str, remedy:
 
 
 async def test_all_is_well_on_a_complete_stack(
-    kafka_settings: KafkaSettings, redis_url: str, postgres_settings: PostgresSettings
+    empty_topics: KafkaSettings, redis_url: str, postgres_settings: PostgresSettings
 ) -> None:
-    apply_topics(kafka_settings, partitions=3, replication_factor=1)
-    settings = Settings(kafka=kafka_settings, redis=RedisSettings(url=redis_url), postgres=postgres_settings)
+    settings = Settings(kafka=empty_topics, redis=RedisSettings(url=redis_url), postgres=postgres_settings)
     found = by_name(await examine(settings))
     assert [finding for finding in found.values() if finding.level is Level.FAIL] == []
     assert found["topics"].detail == f"all {len(ALL_TOPICS)} are there"
@@ -118,10 +117,9 @@ class TestKafka:
         apply_topics(empty_topics, partitions=3, replication_factor=1)
 
     @pytest.mark.real_broker
-    def test_a_clock_that_is_wrong(self, kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-        apply_topics(kafka_settings, partitions=3, replication_factor=1)
+    def test_a_clock_that_is_wrong(self, empty_topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kafka_checks, "now", lambda: time.time() + 100)
-        fault(examine_kafka(kafka_settings), "clock kafka", Level.FAIL, "behind ours", "NTP")
+        fault(examine_kafka(empty_topics), "clock kafka", Level.FAIL, "behind ours", "NTP")
 
 
 def until(reached: Callable[[], bool]) -> None:

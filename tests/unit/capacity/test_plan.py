@@ -77,11 +77,11 @@ def test_ten_million_a_day_at_five_times_is_carried_by_two_of_each_and_three_bro
     assert amount(made, "PostgreSQL disk") == pytest.approx(10e6 * 90 * REFERENCE["size.store"].value * 1.4 / 1e9)
 
 
-def test_a_hundred_times_that_takes_a_redis_cluster_and_a_pooler() -> None:
+def test_a_hundred_times_that_takes_a_redis_cluster_and_smaller_pools() -> None:
     made = plan(Load(per_day=1e9))
     assert amount(made, "Redis Cluster") >= 3
     (connections,) = (line for line in made.lines if line.what == "PostgreSQL connections")
-    assert "PgBouncer" in connections.because
+    assert "postgres.pool_size" in connections.because
 
 
 def test_a_channel_that_is_not_used_gets_neither_workers_nor_partitions() -> None:
