@@ -184,7 +184,7 @@ def changes(catalogue: Catalogue, user: UserSnapshot, form: Fields) -> Changes:
         rows += _tracking_rows(catalogue, user, on="tracking" in ticked)
         consents |= _tracking_consent(catalogue, user, on="tracking" in ticked)
     if "quiet" in shown:
-        rows.append(_quiet_row(user, dict(form), on="quiet" in ticked))
+        rows.extend(_quiet_rows(user, dict(form), on="quiet" in ticked))
     stops = [
         Stop(channel, Stream.MARKETING, box in ticked)
         for channel in stoppable(catalogue)
@@ -223,29 +223,39 @@ def _is_of(catalogue: Catalogue, notif_type: str, category: str) -> bool:
     return (catalogue.find(notif_type) or catalogue.default(notif_type)).entry.category.name == category
 
 
-def _everywhere(user: UserSnapshot) -> PreferenceRow:
-    """The row for all channels and types, which holds the quiet hours that the page shows."""
-    found = (r for r in user.preferences if r.channel in _ALL_WORDS and r.notif_type in _ALL_WORDS)
-    return next(found, PreferenceRow(EVERY, EVERY, None, None, None, None))
+def _everywhere(user: UserSnapshot) -> list[PreferenceRow]:
+    """The rows for all channels and types, of which "all" has two spellings; first what the page shows."""
+    found = [r for r in user.preferences if r.channel in _ALL_WORDS and r.notif_type in _ALL_WORDS]
+    return sorted(found, key=_is_quiet, reverse=True) or [PreferenceRow(EVERY, EVERY, None, None, None, None)]
+
+
+def _is_quiet(row: PreferenceRow) -> bool:
+    return row.quiet_start is not None and row.quiet_end is not None and row.quiet_start != row.quiet_end
 
 
 def _quiet(user: UserSnapshot) -> QuietBox:
-    row = _everywhere(user)
+    row = _everywhere(user)[0]
     zone = row.timezone or user.timezone or "UTC"
     if row.quiet_start is None or row.quiet_end is None or row.quiet_start == row.quiet_end:
         return QuietBox(False, *NIGHT, zone)
     return QuietBox(True, clock_time(row.quiet_start), clock_time(row.quiet_end), zone)
 
 
-def _quiet_row(user: UserSnapshot, form: Mapping[str, str], *, on: bool) -> PreferenceRow:
-    row = _everywhere(user)
-    if not on:
-        return PreferenceRow(row.channel, row.notif_type, row.enabled, None, None, None)
-    start, end = form.get("quiet_start", ""), form.get("quiet_end", "")
-    if not (_CLOCK.fullmatch(start) and _CLOCK.fullmatch(end)):
-        raise WrongTime
-    times = seconds_since_midnight(start), seconds_since_midnight(end)
-    return PreferenceRow(row.channel, row.notif_type, row.enabled, *times, row.timezone)
+def _quiet_rows(user: UserSnapshot, form: Mapping[str, str], *, on: bool) -> Iterator[PreferenceRow]:
+    """The hours that were chosen, in the first row alone: another one's would go on beside them."""
+    first, *others = _everywhere(user)
+    if on:
+        start, end = form.get("quiet_start", ""), form.get("quiet_end", "")
+        if not (_CLOCK.fullmatch(start) and _CLOCK.fullmatch(end)):
+            raise WrongTime
+        times = seconds_since_midnight(start), seconds_since_midnight(end)
+        chosen = PreferenceRow(first.channel, first.notif_type, first.enabled, *times, first.timezone)
+        if chosen == first:
+            return
+        yield chosen
+    for row in others if on else (first, *others):
+        if _is_quiet(row):
+            yield PreferenceRow(row.channel, row.notif_type, row.enabled, None, None, None)
 
 
 def _tracking(catalogue: Catalogue, user: UserSnapshot) -> TrackingBox | None:
