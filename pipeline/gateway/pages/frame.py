@@ -16,7 +16,7 @@ from pipeline.storage.redis import REDIS_AWAY
 
 logger = logging.getLogger(__name__)
 
-Token = Annotated[str, Meta(min_length=1, max_length=8_192, description="A signed token, as it stood in the message.")]
+Token = Annotated[str, Meta(min_length=1, max_length=4_096, description="A signed token, as it stood in the message.")]
 
 _AWAY: tuple[type[Exception], ...] = (Unavailable, *REDIS_AWAY)
 

@@ -17,7 +17,7 @@ from pipeline.gateway.routes import Call, Route, Routes
 from pipeline.gateway.tracking.recorder import Seen
 from pipeline.gateway.tracking.visitors import visitor
 
-Token = Annotated[str, Meta(min_length=1, max_length=8_192, description="A signed token, as it stood in the message.")]
+Token = Annotated[str, Meta(min_length=1, max_length=4_096, description="A signed token, as it stood in the message.")]
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of one pixel."""
