@@ -23,7 +23,7 @@ _DECIDED = {
     Verdict.DEFER: "it was held back",
     Verdict.DIGEST: "it was put aside to be told together with others",
     Verdict.EXPIRE: "it was decided not to send it, because it would have come too late",
-    Verdict.CANCEL: "it was not sent, because it had been taken back",
+    Verdict.CANCEL: "it was called off",
     Verdict.DUPLICATE: "it was recognised as a repeat and left out",
 }
 
@@ -33,7 +33,7 @@ _HAPPENED = {
     Status.DIGESTED: "It was told together with others, in notification {told_in}.",
     Status.EXPIRED: "It was not sent, because it would have come too late.",
     Status.FAILED: "It could not be delivered{attempt}.",
-    Status.CANCELLED: "It was taken back before it was sent.",
+    Status.CANCELLED: "It was called off before it was sent.",
     Status.DEFERRED: "It had to wait.",
     Status.DEAD_LETTERED: "It was set aside for a person to look at{attempt}.",
     Status.RETRYING: "Sending it through {provider} did not work{attempt}; it is tried again.",

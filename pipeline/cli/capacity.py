@@ -69,9 +69,7 @@ def _show(plan: Plan) -> None:
     console.print(table)
     console.print("\nIt rests on:", *(f"  {_figure(figure)}" for figure in plan.figures), sep="\n")
     if not all(figure.measured for figure in plan.figures):
-        console.print(
-            "\nA shipped reference is from another machine: run `make bench` on one like yours, and plan again."
-        )
+        console.print("\nA shipped figure is from another machine: run `make bench` on one like yours, and plan again.")
 
 
 def _amount(line: Line) -> str:

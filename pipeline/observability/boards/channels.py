@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pipeline.events.vocabulary import Channel
 from pipeline.kafka.names import channel_slug
-from pipeline.observability.boards.panels import Dashboard, Panel, Row
+from pipeline.observability.boards.panels import Dashboard, Panel, Query, Row
 from pipeline.observability.boards.queries import most, percentiles, rate, share, total
 
 PROVIDERS: Mapping[Channel, str] = {
@@ -70,6 +70,26 @@ def _outcomes(channel: Channel) -> Row:
                 text="By reason, a second.",
                 queries=[rate("notifications_deferred_total", "reason", own)],
                 unit="reqps",
+                rare=True,
+            ),
+            Panel(
+                title="What came back",
+                text="Told by providers and links after it was sent: delivered, opened, clicked, bounced …, a second.",
+                queries=[rate("notifications_feedback_total", "status", own)],
+                unit="reqps",
+                rare=True,
+            ),
+            Panel(
+                title="Open rate",
+                text="Of what was sent, how much is opened; within the time that people take.",
+                queries=[
+                    Query(
+                        f'sum(increase(notifications_feedback_total{{{own}, status="opened"}}[6h]))'
+                        f' / sum(increase(notifications_delivered_total{{{own}, status="success"}}[6h]))',
+                        "opened",
+                    )
+                ],
+                unit="percentunit",
                 rare=True,
             ),
             Panel(

@@ -139,6 +139,19 @@ _EDGES = Row(
             unit="d",
         ),
         Panel(
+            title="Realtime clients",
+            text="Connected, by transport, over all instances.",
+            queries=[total("notifications_realtime_connections", "transport")],
+            rare=True,
+        ),
+        Panel(
+            title="Realtime messages",
+            text="Heard on Redis, by whether anybody was meant, a second.",
+            queries=[rate("notifications_realtime_messages_total", "outcome")],
+            unit="reqps",
+            rare=True,
+        ),
+        Panel(
             title="Overdue releases",
             text="How long what is due has not been released.",
             queries=[most("notifications_release_overdue_seconds", "channel")],

@@ -163,6 +163,24 @@ async def test_an_accounts_rate_is_kept_by_all_workers_together_and_costs_no_try
     assert busiest <= 2 * 50, "a slow machine uses places late, but never many more"
 
 
+async def test_a_senders_rate_is_kept_by_all_workers_together_and_delays_no_other_sender(accounts: Accounts) -> None:
+    entry = accounts.entry("only", accounts.first, settings={"senders": {"DE": "Shop"}})
+    world = await accounts.world([entry], sms={"sender_rate": 30})
+    workers = [world.start(), world.start()]
+    await world.until(lambda: all(worker.partitions for worker in workers))
+    german = [f"+4915112345{n:03}" for n in range(90)]
+    await world.produce(
+        *(world.sms(f"de{n}", number) for n, number in enumerate(german)),
+        *(world.sms(f"us{n}", f"user{n}") for n in range(10)),
+    )
+    outcomes = await world.outcomes(100)
+    assert {(s.status, s.attempt) for s in outcomes.values()} == {(Status.SENT, 1)}
+    asked = accounts.first.asked
+    assert asked[-1] - asked[0] > (90 - 1) / 30 - 0.2
+    order = accounts.first.order
+    assert max(n for n, number in enumerate(order) if number.startswith("+1")) < len(order) - 20, "their own rate"
+
+
 async def test_a_country_at_its_limit_delays_no_other_country(accounts: Accounts) -> None:
     world = await accounts.world(
         [accounts.entry("only", accounts.first)], sms={"country_rates": {"DE": 0.5}}, parking_limit=5

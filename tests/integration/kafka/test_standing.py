@@ -14,7 +14,7 @@ from pipeline.kafka.source import KafkaSource
 from pipeline.observability.health import Health
 from tests.conftest import MakeTopic, Unique
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 POLL_LIMIT = 0.2
 

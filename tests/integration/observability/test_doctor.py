@@ -35,7 +35,7 @@ from pipeline.observability.registry_checks import LEVEL, examine_registry
 from pipeline.resources import resource_dir
 from pipeline.testing.registry import SchemaRegistry
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 
 def by_name(findings: list[Finding]) -> dict[str, Finding]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -36,6 +36,7 @@ def amount(made: Plan, what: str) -> float:
     return line.amount
 
 
+@settings(deadline=None)
 @given(LOADS)
 def test_half_of_what_the_replicas_can_carries_the_peak_and_each_finds_a_partition(load: Load) -> None:
     made = plan(load)
@@ -47,6 +48,7 @@ def test_half_of_what_the_replicas_can_carries_the_peak_and_each_finds_a_partiti
             assert made.partitions[dispatch_topic(channel, priority)] >= count * GROWTH
 
 
+@settings(deadline=None)
 @given(LOADS, st.floats(1, 10))
 def test_more_load_never_needs_less(load: Load, times: float) -> None:
     more = Load(
@@ -59,6 +61,7 @@ def test_more_load_never_needs_less(load: Load, times: float) -> None:
         assert amount(after, what) >= amount(before, what)
 
 
+@settings(deadline=None)
 @given(LOADS)
 def test_topics_that_are_joined_by_user_have_equal_partitions_and_everything_has_a_reason(load: Load) -> None:
     made = plan(load)

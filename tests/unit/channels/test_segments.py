@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.channels import segments as module
@@ -55,12 +55,14 @@ def parts_one_by_one(units: list[int], room: int) -> int:
     return len(parts)
 
 
+@settings(deadline=None)
 @given(GSM)
 def test_no_character_is_cut_in_two(text: str) -> None:
     units = [2 if c in module._EXTENDED else 1 for c in text]
     assert segments(text) == (1 if sum(units) <= 160 else parts_one_by_one(units, 153))
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=500))
 def test_more_text_never_takes_fewer_segments(text: str) -> None:
     counts = [segments(text[:end]) for end in range(0, len(text) + 1, 7)]

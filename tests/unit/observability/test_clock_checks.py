@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.observability.clock_checks import FAIL_SECONDS, WARN_SECONDS, Reading, skew_finding
@@ -23,6 +23,7 @@ def test_it_says_in_which_direction() -> None:
     assert "5.0 s behind ours" in skew_finding("redis", Reading(995, 1_000, 1_000)).detail
 
 
+@settings(deadline=None)
 @given(server=SECONDS, before=SECONDS, took=st.floats(0, 60))
 def test_a_slow_answer_never_makes_a_clock_look_wrong(server: float, before: float, took: float) -> None:
     reading = Reading(server, before, before + took)

@@ -1,7 +1,7 @@
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.suppression.keywords import Keyword, keyword
@@ -59,6 +59,7 @@ def test_only_a_message_that_is_a_keyword_is_one(text: str, meaning: Keyword | N
     assert keyword(text) is meaning
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["stop", "cancel", "arrêt", "baja", "abmelden"]),
     st.text(string.whitespace + string.punctuation, max_size=8),
@@ -71,6 +72,7 @@ def test_no_case_and_no_punctuation_keeps_anybody_from_stopping(
     assert keyword(before + (word.upper() if upper else word) + after) is Keyword.STOP
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_whatever_comes_in_is_read(text: str) -> None:
     assert keyword(text) in {None, *Keyword}
