@@ -86,8 +86,9 @@ async def test_a_chunk_is_acknowledged_only_after_the_ones_before_it() -> None:
 async def test_no_more_than_a_few_chunks_are_decided_ahead_of_kafka() -> None:
     kafka = SlowKafka()
     task = start(kafka, [], count=3 * AHEAD)
-    await asyncio.sleep(0.3)
     # one is being waited for, `AHEAD` are queued, one waits for room
+    await until(lambda: len(kafka.decided) == AHEAD + 2)
+    await asyncio.sleep(0.1)
     assert len(kafka.decided) == AHEAD + 2
     task.cancel()
 
@@ -95,7 +96,8 @@ async def test_no_more_than_a_few_chunks_are_decided_ahead_of_kafka() -> None:
 async def test_few_large_chunks_are_decided_ahead_of_kafka() -> None:
     kafka = SlowKafka()
     task = start(kafka, [], size=AHEAD_RECORDS // 2)
-    await asyncio.sleep(0.3)
+    await until(lambda: len(kafka.decided) == 2)
+    await asyncio.sleep(0.1)
     assert len(kafka.decided) == 2
     task.cancel()
 
@@ -103,7 +105,8 @@ async def test_few_large_chunks_are_decided_ahead_of_kafka() -> None:
 async def test_what_came_while_one_chunk_was_decided_is_decided_together() -> None:
     kafka, acked, count = SlowKafka(), list[int](), 2 * AHEAD
     task = start(kafka, acked, count)
-    await asyncio.sleep(0.2)
+    await until(lambda: len(kafka.decided) == AHEAD + 2)
+    await asyncio.sleep(0.5)  # for a few more to come
     for number in range(count):
         kafka.in_kafka[number].set()
     await until(lambda: acked == list(range(count)))
