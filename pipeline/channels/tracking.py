@@ -20,8 +20,8 @@ from pipeline.users.snapshot import EVERY, UserSnapshot
 TOPIC = "tracking"
 """What a preference row's `notif_type`, or a consent's category, says to mean being tracked."""
 
-LONGEST_LINK = 2_000
-"""Characters of an address that is still rewritten: what comes of it must fit into any client's address bar."""
+LONGEST_TOKEN = 4_000
+"""Characters: longer links stay as they are, since servers and proxies take request lines of some 8,000."""
 
 _OWN_PATHS = ("/u/", "/p/", "/t/")
 
@@ -122,14 +122,18 @@ class Tracker:
 
         def replace(match: re.Match[str]) -> str:
             url = html.unescape(match[2] if match[2] is not None else match[3]).strip()
-            if url.startswith(self._own) or len(url) > LONGEST_LINK or not is_web_link(url):
+            if url.startswith(self._own) or not is_web_link(url):
                 return match[0]
             token = seal(b"[" + _encode(url) + b"," + said + b"]", self._secret, _CLICK)
+            if len(token) > LONGEST_TOKEN:
+                return match[0]
             return f'{match[1]}"{self._base}/t/c/{token}"'
 
         return self._with_pixel(_LINK.sub(replace, text), seal(said, self._secret, _OPEN))
 
     def _with_pixel(self, text: str, token: str) -> str:
+        if len(token) > LONGEST_TOKEN:
+            return text
         pixel = _PIXEL.format(html.escape(f"{self._base}/t/o/{token}"))
         ends = list(_BODY_END.finditer(text))
         return f"{text[: ends[-1].start()]}{pixel}{text[ends[-1].start() :]}" if ends else text + pixel

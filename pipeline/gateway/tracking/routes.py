@@ -3,21 +3,19 @@
 import base64
 import time
 from collections.abc import Callable
-from typing import Annotated, Protocol
+from typing import Protocol
 
 from aiohttp import web
-from msgspec import Meta
 
 from pipeline.channels.tracking import Open, verify_click, verify_open
 from pipeline.config import TrackingSettings
 from pipeline.events.references import Feedback
 from pipeline.events.vocabulary import Reason, Status
+from pipeline.gateway.pages.frame import Token
 from pipeline.gateway.problems import Refused
 from pipeline.gateway.routes import Call, Route, Routes
 from pipeline.gateway.tracking.recorder import Seen
 from pipeline.gateway.tracking.visitors import visitor
-
-Token = Annotated[str, Meta(min_length=1, max_length=8_192, description="A signed token, as it stood in the message.")]
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of one pixel."""

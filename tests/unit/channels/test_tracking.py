@@ -102,7 +102,7 @@ def test_each_link_comes_back_to_us_and_goes_on_to_where_it_led(urls: list[str],
         "https://",
         f"{BASE}/u/token",
         f"{BASE}/p/token",
-        "https://example.com/" + "x" * 2_000,
+        "https://example.com/" + "x" * 3_000,
     ],
 )
 def test_other_links_and_our_own_stay_as_they_are(link: str) -> None:
