@@ -1,8 +1,10 @@
 """``pipeline demo`` and ``pipeline up``: the whole line on this machine."""
 
 import asyncio
+import secrets
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -12,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.embedded.line import Line, Plan, open_line
+from pipeline.embedded.servers import free_port
 from pipeline.embedded.stack import Stack
 
 SIMULATORS = ("--error-rate", "0.03", "--delay-ms", "20", "--seed", "7")
@@ -29,7 +32,7 @@ def demo(
     from pipeline.demo.run import SYNTHETIC_USERS, keep, last_mail, load_users, run_demo
 
     console = Console(stderr=as_json)
-    with _line(console) as line:
+    with _line(console, Plan(simulators=SIMULATORS)) as line:
         users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         with _bars(console) as bars:
@@ -50,7 +53,7 @@ def up() -> None:
     from pipeline.demo.run import SYNTHETIC_USERS, load_users
 
     console = Console()
-    with _line(console) as line:
+    with _line(console, Plan(simulators=SIMULATORS, realtime=True, environment=_live())) as line:
         users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         typer.echo(_addresses(line, users[0]))
@@ -67,15 +70,33 @@ def up() -> None:
         console.print("stopping")
 
 
+def _live() -> dict[str, str]:
+    """What the live channel needs: a port, a secret that signs users' tokens, and here its example page too."""
+    return {
+        "PIPELINE_GATEWAY__JWT__HS256_SECRET": secrets.token_urlsafe(48),
+        "PIPELINE_REALTIME__PORT": str(free_port()),
+        "PIPELINE_REALTIME__DEVELOPMENT": "true",
+    }
+
+
+def _inbox_address(line: Line, user: str) -> str:
+    import jwt
+
+    settings = line.settings
+    claims = {"sub": user, "aud": settings.gateway.jwt.audience, "exp": int(time.time()) + 86_400}
+    token = jwt.encode(claims, settings.gateway.jwt.hs256_secret.get_secret_value(), "HS256")
+    return f"http://{settings.realtime.host}:{settings.realtime.port}/#token={token}"
+
+
 @contextmanager
-def _line(console: Console) -> Iterator[Line]:
+def _line(console: Console, plan: Plan) -> Iterator[Line]:
     """A running line; Ctrl-C and SIGTERM take everything down with them."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     console.print("starting Kafka, PostgreSQL and Valkey")
     with Stack.open() as stack:
         console.print(f"Kafka: {stack.broker.note}")
-        yield open_line(stack, Plan(simulators=SIMULATORS), say=console.print)
+        yield open_line(stack, plan, say=console.print)
 
 
 def _interrupt(number: int, _frame: object) -> None:
@@ -114,6 +135,9 @@ Everything runs; Ctrl-C ends it. In another terminal:
 
 health and metrics (also /readyz):
 {ports}
+
+the inbox of {user} in a browser (send the event below and watch):
+  {_inbox_address(line, user)}
 
 Three commands to try:
   echo '{{"event_id":"evt_1","event_type":"order.shipped","recipient_id":"{user}","channels":["push","email","in_app"],"priority":"high","data":{{"order_id":"ORD-456","tracking_url":"https://example.com/track/ORD-456"}},"idempotency_key":"order_shipped_ORD-456","created_at":"'$(date -u +%FT%TZ)'"}}' | .venv/bin/pipeline produce -

@@ -35,6 +35,7 @@ class Plan:
     router: bool = True
     scheduler: bool = True
     workers: Sequence[Channel] = tuple(Channel)
+    realtime: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -96,6 +97,8 @@ def open_line(stack: Stack, plan: Plan, *, say: Say = lambda _text: None) -> Lin
         line.start("scheduler", "scheduler")
     for channel in plan.workers:
         line.start(f"worker-{channel}", "worker", "--channel", channel)
+    if plan.realtime:
+        line.start("realtime", "realtime")
     return line
 
 
