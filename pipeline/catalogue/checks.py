@@ -12,6 +12,8 @@ from pipeline.events.vocabulary import Priority
 Problem = tuple[Path, str]
 
 _ALL_WORDS = ("all", "*")
+_TRACKING = "tracking"
+_IS_TRACKING = f"{_TRACKING!r} in a preference means being tracked; choose another name"
 _NEVER_WITHOUT_CONSENT = "marketing, and what requires consent, is never sent on a copy past its time; remove `send`"
 
 
@@ -20,6 +22,8 @@ def problems(document: CatalogueDocument) -> Iterator[Problem]:
     for name, category in document.categories.items():
         if name in _ALL_WORDS:
             yield ("categories", name), f"{name!r} means every category in a preference; choose another name"
+        if name == _TRACKING:
+            yield ("categories", name), _IS_TRACKING
         if category.when_users_away is WhenUsersAway.SEND and _needs_consent(category):
             yield ("categories", name, "when_users_away"), _NEVER_WITHOUT_CONSENT
     for pattern, entry in document.event_types.items():
@@ -38,6 +42,8 @@ def did_you_mean(word: str, known: list[str]) -> str:
 def _name_problems(pattern: str, document: CatalogueDocument) -> Iterator[str]:
     if pattern in _ALL_WORDS:
         yield f"{pattern!r} cannot be an event type; what holds for types that are not listed goes under `defaults`"
+    elif pattern == _TRACKING:
+        yield _IS_TRACKING
     elif "*" in pattern.removesuffix(".*"):
         yield "a wildcard is a whole last part: write it like `github.*`"
     if pattern in document.categories:

@@ -12,6 +12,7 @@ from pipeline.catalogue.collapse import CollapseKey
 from pipeline.catalogue.document import (
     CapDocument,
     CatalogueDocument,
+    CategoryDocument,
     DigestDocument,
     EscalationDocument,
     StepDocument,
@@ -26,6 +27,7 @@ from pipeline.catalogue.model import (
     Dimension,
     Entry,
     Escalation,
+    PageTexts,
     Step,
     WhenUsersAway,
 )
@@ -44,10 +46,7 @@ class Compiler:
         self._folder = folder
         self._schema_files: dict[str, object] = {}
         self._cap_names: set[str] = set()
-        self._categories = {
-            name: Category(name, category.stream, category.consent == "required", category.in_doubt)
-            for name, category in document.categories.items()
-        }
+        self._categories = {name: _category(name, category) for name, category in document.categories.items()}
         self._global_caps = self._caps(("caps",), _EVERYTHING, document.caps, [])
         self._category_caps = {
             name: self._caps(("categories", name, "caps"), name, category.caps, [Dimension.CATEGORY])
@@ -61,7 +60,8 @@ class Compiler:
             for pattern, entry in self._document.event_types.items()
         }
         defaults = self._entry(("defaults",), "defaults", self._document.defaults)
-        return Catalogue(self._policy_version(raw), self._categories, entries, defaults)
+        pages = PageTexts(self._document.pages.sender, self._document.pages.texts)
+        return Catalogue(self._policy_version(raw), self._categories, entries, defaults, pages)
 
     def _entry(self, place: Place, pattern: str, entry: TypeDocument) -> Entry:
         own = self._caps((*place, "caps"), pattern, entry.caps, [Dimension.TYPE])
@@ -142,6 +142,20 @@ def _digest(document: DigestDocument) -> Digest:
         longest=longest * 1000,
         most_items=document.most_items,
         flush_at=document.flush_at,
+    )
+
+
+def _category(name: str, document: CategoryDocument) -> Category:
+    return Category(
+        name=name,
+        stream=document.stream,
+        consent_required=document.consent == "required",
+        in_doubt=document.in_doubt,
+        tracking=document.tracking,
+        title=document.title,
+        description=document.description,
+        consent_text=document.consent_text,
+        consent_version=document.consent_version,
     )
 
 

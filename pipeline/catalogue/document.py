@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.catalogue import durations
 from pipeline.catalogue.collapse import CollapseKey
-from pipeline.catalogue.model import DigestMode, Dimension, Excess, InDoubt, Sign, Stream, WhenUsersAway
+from pipeline.catalogue.model import DigestMode, Dimension, Excess, InDoubt, Sign, Stream, Tracking, WhenUsersAway
 from pipeline.events.vocabulary import Channel, Priority
 
 _SLUG = r"^[a-z0-9][a-z0-9_-]*$"
@@ -24,6 +24,11 @@ def _text(value: object) -> str:
     return str(value)
 
 
+def _switch(value: object) -> object:
+    """YAML reads an unquoted `on` and `off` as true and false."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
 def _one_or_more(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -36,6 +41,10 @@ def _compiles(text: str) -> str:
 Slug = Annotated[str, Field(pattern=_SLUG)]
 TemplateName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*(@[0-9]+)?$")]
 """With ``@2``: that version and no other."""
+
+Locale = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
+LocalisedText = dict[Locale, str]
+"""One text by locale: ``{en: Orders, de: Bestellungen}``."""
 
 Duration = Annotated[int, BeforeValidator(_seconds)]
 Scalar = bool | int | float | str | None
@@ -80,6 +89,11 @@ class CategoryDocument(_Document):
     consent: Literal["required", "implied"] = "implied"
     when_users_away: WhenUsersAway = WhenUsersAway.WAIT
     in_doubt: InDoubt | None = None
+    tracking: Annotated[Tracking | None, BeforeValidator(_switch)] = None
+    title: LocalisedText = {}
+    description: LocalisedText = {}
+    consent_text: LocalisedText = {}
+    consent_version: Annotated[str, BeforeValidator(_text), Field(max_length=40)] = ""
     caps: list[CapDocument] = []
 
 
@@ -103,9 +117,15 @@ class TypeDocument(_Document):
     steps: list[StepDocument] = []
 
 
+class PagesDocument(_Document):
+    sender: LocalisedText = {}
+    texts: dict[Locale, dict[str, str]] = {}
+
+
 class CatalogueDocument(_Document):
     version: Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=40)]
     defaults: TypeDocument
     categories: dict[Slug, CategoryDocument] = Field(min_length=1)
     event_types: dict[str, TypeDocument] = {}
     caps: list[CapDocument] = []
+    pages: PagesDocument = PagesDocument()

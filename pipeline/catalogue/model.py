@@ -97,6 +97,16 @@ class InDoubt(StrEnum):
     DROP = "drop"
 
 
+class Tracking(StrEnum):
+    """Whether opens and clicks of a category's mail are told."""
+
+    ON = "on"
+    """Of everybody who has not opted out of it."""
+    OFF = "off"
+    CONSENT = "consent"
+    """Only of those who agreed to it."""
+
+
 class Dimension(StrEnum):
     """What a frequency cap counts apart."""
 
@@ -106,12 +116,28 @@ class Dimension(StrEnum):
 
 
 class Category(NamedTuple):
-    """A kind of notification that people opt in to or out of as a whole. `in_doubt` None: as its stream has it."""
+    """A kind of notification that people opt in to or out of as a whole.
+
+    `in_doubt` and `tracking` None: as its stream has it. `title`, `description` and `consent_text` say on hosted pages
+    what it is and what is agreed to, by locale; `consent_version` names that wording.
+    """
 
     name: str
     stream: Stream
     consent_required: bool
     in_doubt: InDoubt | None = None
+    tracking: Tracking | None = None
+    title: Mapping[str, str] = {}
+    description: Mapping[str, str] = {}
+    consent_text: Mapping[str, str] = {}
+    consent_version: str = ""
+
+
+class PageTexts(NamedTuple):
+    """What the catalogue says about hosted pages: who sends, and texts in place of ours, by locale and name."""
+
+    sender: Mapping[str, str] = {}
+    texts: Mapping[str, Mapping[str, str]] = {}
 
 
 class Cap(NamedTuple):
@@ -213,13 +239,19 @@ class EventType:
 class Catalogue:
     """All event types. Immutable but for the names it remembers having resolved."""
 
-    __slots__ = ("_defaults", "_entries", "_resolved", "_unlisted", "categories", "policy_version")
+    __slots__ = ("_defaults", "_entries", "_resolved", "_unlisted", "categories", "pages", "policy_version")
 
     def __init__(
-        self, policy_version: str, categories: Mapping[str, Category], entries: Mapping[str, Entry], defaults: Entry
+        self,
+        policy_version: str,
+        categories: Mapping[str, Category],
+        entries: Mapping[str, Entry],
+        defaults: Entry,
+        pages: PageTexts | None = None,
     ) -> None:
         self.policy_version = policy_version
         self.categories = categories
+        self.pages = pages or PageTexts()
         self._entries = entries
         self._defaults = defaults
         self._resolved: dict[str, EventType | None] = {}

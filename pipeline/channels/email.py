@@ -12,12 +12,13 @@ from pipeline.channels.mail_headers import mail_headers
 from pipeline.channels.mime import MailContent, Sender, build_mail, parse_sender
 from pipeline.channels.ports import Suppressions
 from pipeline.channels.rendering import Renderer, one_line
-from pipeline.channels.unsubscribe import Unsubscribe, sign
+from pipeline.channels.tracking import Open, Tracker
+from pipeline.channels.unsubscribe import PreferenceLink, Unsubscribe, sign, sign_preferences
 from pipeline.channels.warm_up import WarmUp
 from pipeline.config import EmailSettings
 from pipeline.errors import ConfigurationError
 from pipeline.events.records import Dispatch
-from pipeline.events.references import Seal, reference_of
+from pipeline.events.references import Reference, Seal, reference_of
 from pipeline.events.vocabulary import Channel, Priority, Reason
 from pipeline.providers.base import Outcome, SendResult
 from pipeline.providers.mail import MailMessage, MailProvider
@@ -27,6 +28,9 @@ MAX_MAIL = 10 * 1024 * 1024
 """Bytes of a complete mail that every provider takes: SMTP relays by convention, SES 40 MB, SendGrid 30, Mailgun 25."""
 
 _MAY_HAVE_GONE_OUT = frozenset({Outcome.ACCEPTED, Outcome.AMBIGUOUS})
+
+LONGEST_LINK = 900
+"""Characters of an unsubscribe link: it stands on one header line, of at most 998 bytes (RFC 5322, section 2.1.1)."""
 
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
@@ -38,8 +42,21 @@ class EmailPart(NamedTuple):
     mail: MailMessage
 
 
+class _Links(NamedTuple):
+    """Links for a mail's recipient; empty without a secret."""
+
+    unsubscribe: str
+    preferences: str
+
+    @property
+    def variables(self) -> dict[str, object]:
+        """For templates: undefined where there is none."""
+        links = {"unsubscribe_url": self.unsubscribe, "preferences_url": self.preferences}
+        return {name: link for name, link in links.items() if link}
+
+
 class EmailSender:
-    """The e-mail channel. `public_url` is the base of unsubscribe links."""
+    """The e-mail channel. `public_url` is the base of links to hosted pages; without a `tracker` nothing is tracked."""
 
     channel = Channel.EMAIL
     repeat_is_harmless = False
@@ -53,6 +70,7 @@ class EmailSender:
         *,
         public_url: str,
         warm_up: WarmUp | None = None,
+        tracker: Tracker | None = None,
         seal: Seal | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -65,6 +83,7 @@ class EmailSender:
         self._provider = provider
         self._suppressions = suppressions
         self._warm_up = warm_up
+        self._tracker = tracker
         self._seal = seal
         self._senders = {
             Stream.TRANSACTIONAL: _sender("email.from_transactional", settings.from_transactional),
@@ -72,7 +91,7 @@ class EmailSender:
         }
         self._secret = settings.unsubscribe_secret.get_secret_value().encode()
         self._feedback_sender = settings.feedback_sender
-        self._unsubscribe_base = public_url.rstrip("/") + "/u/"
+        self._public_url = public_url.rstrip("/")
         self._clock = clock
 
     async def start(self) -> None:
@@ -87,11 +106,15 @@ class EmailSender:
         if user.email is None or recipient is None:
             raise Refused(Reason.NO_ADDRESS, "the e-mail address is missing or not one that can be written to")
         marketing = dispatch.stream == Stream.MARKETING
-        link = self._unsubscribe_link(dispatch)
-        if marketing and not link:
+        now, reference = int(self._clock() * 1000), reference_of(dispatch)
+        links = self._links(reference, now)
+        if marketing and not links.unsubscribe:
             raise Refused(Reason.PROVIDER_CONFIGURATION, "email.unsubscribe_secret is not set: marketing mail needs it")
-        rendered = self._renderer.render(dispatch, user, {"unsubscribe_url": link} if link else None)
-        return [Part(key="", payload=EmailPart(user.email, self._mail(dispatch, recipient, link, rendered)))]
+        rendered = self._renderer.render(dispatch, user, links.variables)
+        if self._tracker is not None and self._tracker.tracks(dispatch.category, user, Channel.EMAIL):
+            rendered["html"] = self._tracker.instrument(rendered["html"], Open(reference, now))
+        mail = self._mail(dispatch, recipient, links.unsubscribe, rendered)
+        return [Part(key="", payload=EmailPart(user.email, mail))]
 
     async def send(self, dispatch: Dispatch, part: Part) -> SendResult:
         """Send, through the pool that IP warm-up says. See `pipeline.channels.base.ChannelSender.send`."""
@@ -143,11 +166,20 @@ class EmailSender:
             reference=self._seal.close(reference_of(dispatch)) if self._seal else "",
         )
 
-    def _unsubscribe_link(self, dispatch: Dispatch) -> str:
+    def _links(self, reference: Reference, now: int) -> _Links:
         if not self._secret:
-            return ""
-        claim = Unsubscribe(dispatch.event.recipient_id, dispatch.category, Channel.EMAIL)
-        return self._unsubscribe_base + sign(claim, self._secret)
+            return _Links("", "")
+        user_id = reference.recipient_id
+        preferences = sign_preferences(PreferenceLink(user_id, now), self._secret)
+        claim = Unsubscribe(user_id, reference.category, Channel.EMAIL, reference)
+        return _Links(self._unsubscribe_link(claim), f"{self._public_url}/p/{preferences}")
+
+    def _unsubscribe_link(self, claim: Unsubscribe) -> str:
+        """Very long ids do not fit: then it does not say which notification it came with."""
+        link = f"{self._public_url}/u/{sign(claim, self._secret)}"
+        if len(link) <= LONGEST_LINK or claim.reference is None:
+            return link
+        return self._unsubscribe_link(Unsubscribe(claim.user_id, claim.category, claim.channel))
 
 
 def _sender(name: str, text: str) -> Sender:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from pipeline.catalogue.loader import load_catalogue
 from pipeline.channels import in_app
 from pipeline.channels.base import ChannelSender
 from pipeline.channels.chain import ChainSender, LimitsOf, Times
@@ -21,6 +22,7 @@ from pipeline.channels.rendering import Renderer
 from pipeline.channels.routes import ChannelAccount
 from pipeline.channels.sms import SmsSender
 from pipeline.channels.sms_limits import sms_limits
+from pipeline.channels.tracking import Tracker
 from pipeline.channels.warm_up import WarmUp
 from pipeline.config import AccountSettings, Settings
 from pipeline.errors import ConfigurationError
@@ -86,8 +88,16 @@ def _email(make: Callable[[Settings, float], MailProvider]) -> Open:
         s.email,
         public_url=s.http.public_url,
         warm_up=WarmUp(stores.redis, s.email.warm_up) if s.email.warm_up else None,
+        tracker=_tracker(s),
         seal=open_seal(s),
     )
+
+
+def _tracker(settings: Settings) -> Tracker | None:
+    secret = settings.tracking.secret.get_secret_value()
+    if not secret:
+        return None
+    return Tracker(secret.encode(), settings.http.public_url, load_catalogue(settings.catalogue.path).categories)
 
 
 def _mailer(name: str) -> Offer:

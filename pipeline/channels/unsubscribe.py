@@ -1,51 +1,62 @@
-"""Signed unsubscribe tokens: whoever holds one may opt that user out of that category on that channel, no more."""
+"""Signed links of a message's recipient: to unsubscribe, and to their preferences.
 
-import base64
-import binascii
-import hashlib
-import hmac
+Whoever holds an unsubscribe token may opt that user out on that channel, no more. It does not expire (CAN-SPAM).
+Whoever holds a preference token may change what that user is told and where; so it is looked at for how old it is.
+"""
 
 import msgspec
 
+from pipeline.channels.signing import seal, unseal
+from pipeline.events.references import Reference
 from pipeline.events.vocabulary import Channel
 
-_SIGNATURE_LENGTH = hashlib.sha256().digest_size
+_PREFERENCES = b"preferences"
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a token stands for."""
+    """What a token stands for. `reference`: the notification that it came with; None: not told."""
 
     user_id: str
     category: str
     channel: Channel
+    reference: Reference | None = None
+
+
+class PreferenceLink(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a preference token stands for; `issued_at` in ms."""
+
+    user_id: str
+    issued_at: int
 
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Unsubscribe).decode
+_decode_link = msgspec.json.Decoder(PreferenceLink).decode
 
 
 def sign(claim: Unsubscribe, secret: bytes) -> str:
-    """The token for a link: URL-safe base64 of an HMAC-SHA256 and the claim. It does not expire (CAN-SPAM)."""
-    payload = _encode(claim)
-    return _spell(hmac.digest(secret, payload, "sha256") + payload)
+    """The token for an unsubscribe link."""
+    return seal(_encode(claim), secret)
 
 
 def verify(token: str, secret: bytes) -> Unsubscribe | None:
-    """What a token stands for; None if it is not one of ours. Compares in constant time."""
+    """What an unsubscribe token stands for; None if it is not one of ours."""
+    payload = unseal(token, secret)
     try:
-        raw = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error):
-        return None
-    if _spell(raw) != token:  # Python reads the characters of plain base64 too
-        return None
-    signature, payload = raw[:_SIGNATURE_LENGTH], raw[_SIGNATURE_LENGTH:]
-    if not secret or not hmac.compare_digest(signature, hmac.digest(secret, payload, "sha256")):
-        return None
-    try:
-        return _decode(payload)
+        return None if payload is None else _decode(payload)
     except msgspec.DecodeError:
         return None
 
 
-def _spell(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+def sign_preferences(link: PreferenceLink, secret: bytes) -> str:
+    """The token for a preference link."""
+    return seal(_encode(link), secret, _PREFERENCES)
+
+
+def verify_preferences(token: str, secret: bytes) -> PreferenceLink | None:
+    """What a preference token stands for, however old; None if it is not one of ours."""
+    payload = unseal(token, secret, _PREFERENCES)
+    try:
+        return None if payload is None else _decode_link(payload)
+    except msgspec.DecodeError:
+        return None

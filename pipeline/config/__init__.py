@@ -30,6 +30,7 @@ from pipeline.config.failover import (
     SmsSettings,
 )
 from pipeline.config.gateway import GatewaySettings, JwtSettings
+from pipeline.config.pages import PageSettings, TrackingSettings
 from pipeline.config.providers import (
     FcmSettings,
     MailgunSettings,
@@ -76,6 +77,7 @@ __all__ = [
     "LogSettings",
     "MailgunSettings",
     "PaceSettings",
+    "PageSettings",
     "PostgresSettings",
     "ProviderSettings",
     "PushSettings",
@@ -91,6 +93,7 @@ __all__ = [
     "SmtpSettings",
     "SnsSettings",
     "StoreSettings",
+    "TrackingSettings",
     "TwilioSettings",
     "VonageSettings",
     "WarmUpSettings",
@@ -123,6 +126,8 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     gateway: GatewaySettings = GatewaySettings()
     realtime: RealtimeSettings = RealtimeSettings()
+    pages: PageSettings = PageSettings()
+    tracking: TrackingSettings = TrackingSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -152,6 +152,7 @@ class Reason(StrEnum):
     DROPPED = "dropped"
     # after it was sent
     REPORTED = "reported"
+    BY_MACHINE = "by_machine"
     UNDELIVERABLE = "undeliverable"
 
 
@@ -195,6 +196,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.IN_DOUBT: "A crash left open whether the provider had accepted it; the policy decided.",
     Reason.DROPPED: "A person removed it from the dead-letter topic.",
     Reason.REPORTED: "It was reported after the message was sent: by the provider, or by what the person did.",
+    Reason.BY_MACHINE: "A proxy or a scanner opened it or followed its link, as far as can be told, and no person did.",
     Reason.UNDELIVERABLE: "It did not get through (mailbox full, phone off, filtered); the address may be good.",
 }
 

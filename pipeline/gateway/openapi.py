@@ -125,6 +125,10 @@ def _responses(route: Route, signature: Signature, known: Mapping[str, JsonSchem
             "content": {CONTENT_TYPE: {"schema": _REF_PROBLEM}},
             **({"headers": _RETRY_AFTER} if status in (429, 503) else {}),
         }
+    for status, kind in route.answers.items():
+        answer = responses.setdefault(str(status), {"description": HTTPStatus(status).phrase})
+        if kind:
+            answer.setdefault("content", {})[kind] = {"schema": {"type": "string"}}
     return responses
 
 

@@ -45,7 +45,8 @@ class Route:
     The handler's annotated parameters say what it is given, by name: those of the path; `query` (a struct), `body` (a
     struct from JSON, or bytes as they came), `call`. It returns a struct, None for no content, or a response of its
     own. `access` None: public, or signed in a way of its own. `problems` are statuses beyond those that every route
-    of its kind has. `request` says by content type what a body of bytes looks like.
+    of its kind has. `request` says by content type what a body of bytes looks like. `answers` are what responses of
+    its own look like: content type (empty: none) by status.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Route:
     problems: tuple[int, ...] = ()
     content_types: tuple[str, ...] = ("application/json",)
     request: Mapping[str, JsonSchema] = field(default_factory=dict)
+    answers: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def signature(self) -> "Signature":

@@ -37,11 +37,19 @@ from pipeline.gateway.events.intake import Intake
 from pipeline.gateway.events.routes import EventRoutes
 from pipeline.gateway.events.stories import TopicStories
 from pipeline.gateway.feedback import FeedbackWriter
+from pipeline.gateway.pages.applying import People
+from pipeline.gateway.pages.frame import Frame
+from pipeline.gateway.pages.preferences import PreferencePageRoutes
+from pipeline.gateway.pages.rendering import PageRenderer
+from pipeline.gateway.pages.texts import Texts
+from pipeline.gateway.pages.unsubscribe import UnsubscribeRoutes
 from pipeline.gateway.people.devices import DeviceRoutes
 from pipeline.gateway.people.inbox import InboxRoutes
 from pipeline.gateway.people.preferences import PreferenceRoutes
 from pipeline.gateway.people.profiles import ProfileRoutes
 from pipeline.gateway.routes import Routes
+from pipeline.gateway.tracking.recorder import Recorder
+from pipeline.gateway.tracking.routes import TrackingRoutes
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.names import INGEST
 from pipeline.kafka.producer import AsyncProducer
@@ -84,6 +92,7 @@ class Parts:
     repositories: Repositories
     audit: AuditLog
     feedback: FeedbackWriter
+    recorder: Recorder
 
 
 async def serve_gateway(runtime: Runtime) -> None:
@@ -128,6 +137,21 @@ def areas(parts: Parts) -> list[Routes]:
         ).table(),
         DeviceRoutes(repositories.devices, auditor).table(),
         InboxRoutes(InboxReader(parts.pool), ReadBroadcast(parts.redis)).table(),
+        *hosted(parts),
+    ]
+
+
+def hosted(parts: Parts) -> list[Routes]:
+    """What links in messages lead to."""
+    settings, catalogue = parts.runtime.settings, parts.catalogue
+    secret = settings.email.unsubscribe_secret.get_secret_value().encode()
+    people = People(parts.repositories, parts.directory, catalogue)
+    frame = Frame(Texts(catalogue.pages), PageRenderer())
+    lifetime, tracked = settings.pages.preference_link_lifetime, bool(settings.tracking.secret.get_secret_value())
+    return [
+        UnsubscribeRoutes(secret, people, catalogue, frame, parts.feedback, parts.recorder).table(),
+        PreferencePageRoutes(secret, lifetime, people, catalogue, frame, tracked=tracked).table(),
+        TrackingRoutes(settings.tracking, parts.recorder).table(),
     ]
 
 
@@ -189,6 +213,10 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
         patience=pending,
     )
     stack.push_async_callback(acceptor.close)
+    tracked = FeedbackWriter(redis, topic.deliver, codec, runtime.metrics, retention=settings.tracking.remembered)
+    recorder = Recorder(tracked, directory, catalogue, runtime.metrics)
+    recorder.start()
+    stack.push_async_callback(recorder.close)
     return Parts(
         runtime=runtime,
         redis=redis,
@@ -204,6 +232,7 @@ async def _open_parts(runtime: Runtime, stack: AsyncExitStack) -> Parts:
         repositories=Repositories.over(pool, directory.changed, max_devices=settings.devices.max_per_user),
         audit=open_audit(pool),
         feedback=FeedbackWriter(redis, topic.deliver, codec, runtime.metrics, retention=settings.receipts.retention),
+        recorder=recorder,
     )
 
 

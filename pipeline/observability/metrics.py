@@ -250,6 +250,12 @@ class Metrics:
             ["channel", "status"],
             registry=r,
         )
+        self.tracked = Counter(
+            "notifications_tracking_total",
+            "Opens and clicks that came in: told (or known already), opted_out, dropped (too many waited for Kafka).",
+            ["status", "outcome"],
+            registry=r,
+        )
         self.webhooks = Counter(
             "notifications_webhooks_total",
             "What providers told: taken, repeated, unknown (no such notification), ignored (of no interest), refused.",

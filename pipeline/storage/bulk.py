@@ -13,6 +13,7 @@ from pipeline.storage.users import put_profiles
 from pipeline.users.snapshot import UserSnapshot
 
 BATCH = 5_000
+SOURCE = "import"
 
 
 async def bulk_load(pool: Pool, users: Sequence[UserSnapshot], on_change: OnChange) -> None:
@@ -34,7 +35,7 @@ async def bulk_load(pool: Pool, users: Sequence[UserSnapshot], on_change: OnChan
 
 async def _load(connection: Connection, users: Sequence[UserSnapshot]) -> list[str]:
     await put_profiles(connection, users)
-    await put_preferences(connection, [(user.user_id, row) for user in users for row in user.preferences])
+    await put_preferences(connection, [(user.user_id, row) for user in users for row in user.preferences], SOURCE)
     await _put_consents(connection, [(user.user_id, category) for user in users for category in user.consents])
     await _put_suppressions(connection, users)
     return await put_devices(connection, [(user.user_id, device) for user in users for device in user.devices])

@@ -31,13 +31,13 @@ class Preferences:
             for row in rows
         ]
 
-    async def set(self, user_id: str, rows: Sequence[PreferenceRow]) -> None:
-        """Create or replace these rows, each channel × type at most once; others stay."""
+    async def set(self, user_id: str, rows: Sequence[PreferenceRow], *, source: str = "") -> None:
+        """Create or replace these rows, each channel × type at most once; others stay. `source`: where that was asked."""
         with reachable():
-            await put_preferences(self._pool, [(user_id, row) for row in rows])
+            await put_preferences(self._pool, [(user_id, row) for row in rows], source)
         await self._on_change([user_id])
 
-    async def update(self, user_id: str, rows: Sequence[PreferenceRow], *, replace: bool) -> None:
+    async def update(self, user_id: str, rows: Sequence[PreferenceRow], *, replace: bool, source: str = "") -> None:
         """Create or replace these rows, each channel × type at most once; with `replace` the others go.
 
         A row that says nothing (`enabled` None and no quiet hours) goes too.
@@ -50,7 +50,7 @@ class Preferences:
                     await connection.execute(sql("delete_other_preferences"), user_id, *_keys(kept))
                 elif gone:
                     await connection.execute(sql("delete_preferences"), user_id, *_keys(gone))
-                await put_preferences(connection, [(user_id, row) for row in kept])
+                await put_preferences(connection, [(user_id, row) for row in kept], source)
         await self._on_change([user_id])
 
 
@@ -58,8 +58,10 @@ def _keys(rows: Sequence[PreferenceRow]) -> tuple[list[str], list[str]]:
     return [row.channel for row in rows], [row.notif_type for row in rows]
 
 
-async def put_preferences(connection: Connection | Pool, rows: Sequence[tuple[str, PreferenceRow]]) -> None:
-    """Create or replace rows of users by id, each user × channel × type at most once."""
+async def put_preferences(
+    connection: Connection | Pool, rows: Sequence[tuple[str, PreferenceRow]], source: str = ""
+) -> None:
+    """Create or replace rows of users by id, each user × channel × type at most once; `source`: where they come from."""
     await connection.execute(
         sql("put_preferences"),
         [user_id for user_id, _ in rows],
@@ -69,6 +71,7 @@ async def put_preferences(connection: Connection | Pool, rows: Sequence[tuple[st
         [time_of_day(row.quiet_start) for _, row in rows],
         [time_of_day(row.quiet_end) for _, row in rows],
         [row.timezone for _, row in rows],
+        source,
     )
 
 

@@ -23,6 +23,7 @@ from pipeline.templates.samples import Json, samples
 from pipeline.templates.store import TemplateStore
 
 SAMPLE_UNSUBSCRIBE_URL = "https://example.com/u/sample"
+SAMPLE_LINKS = {"unsubscribe_url": SAMPLE_UNSUBSCRIBE_URL, "preferences_url": "https://example.com/p/sample"}
 SAMPLE_TIME = 1_767_225_600_000
 
 
@@ -100,7 +101,7 @@ def sample_context(event_type: str, data: str, locale: str) -> dict[str, object]
         idempotency_key="sample",
         created_at=SAMPLE_TIME,
     )
-    return render_context(event, locale) | {"unsubscribe_url": SAMPLE_UNSUBSCRIBE_URL}
+    return render_context(event, locale) | SAMPLE_LINKS
 
 
 def _sources(root: Path) -> Iterator[Path]:

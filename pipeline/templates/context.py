@@ -1,4 +1,4 @@
-"""What a template may read: the event and its data, the user's locale, the unsubscribe link. Never an address."""
+"""What a template may read: the event and its data, the user's locale, links to hosted pages. Never an address."""
 
 from datetime import UTC, datetime, timedelta
 

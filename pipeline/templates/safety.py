@@ -7,11 +7,11 @@ from jinja2 import Environment, TemplateSyntaxError, meta, nodes
 
 from pipeline.templates.mjml_lint import Mistake
 
-VARIABLES = frozenset({"data", "event", "user", "unsubscribe_url"})
+VARIABLES = frozenset({"data", "event", "user", "unsubscribe_url", "preferences_url"})
 """What a template may read; `pipeline.templates.context`, and the link in mail."""
 
 _LINK = re.compile(r"""\b(?:href|src|action)\s*=\s*["']?\s*\{\{(?P<code>.*?)\}\}""", re.IGNORECASE | re.DOTALL)
-_OWN_LINK = re.compile(r"\s*unsubscribe_url\s*")
+_OWN_LINK = re.compile(r"\s*(unsubscribe|preferences)_url\s*")
 
 
 def unsafe_constructs(source: str, *, markup: bool) -> list[Mistake]:

@@ -23,7 +23,7 @@ from pipeline.users.directory import UserDirectory
 from pipeline.users.formats import CLOCK_PATTERN, clock_time, is_zone, seconds_since_midnight
 from pipeline.users.snapshot import EVERY, PreferenceRow, UserSnapshot
 
-CONSENT_SOURCE = "gateway"
+SOURCE = "gateway"
 MOST_ROWS = 500
 
 Clock = Annotated[str, Meta(pattern=CLOCK_PATTERN, description="HH:MM on the wall clock.")]
@@ -172,7 +172,7 @@ class PreferenceRoutes:
     async def _change(self, user_id: str, body: PreferencesBody, call: Call, *, replace: bool) -> PreferencesView:
         if problems := list(_problems(body.preferences)):
             raise bad_request(problems)
-        await self._preferences.update(user_id, [_row(p) for p in body.preferences], replace=replace)
+        await self._preferences.update(user_id, [_row(p) for p in body.preferences], replace=replace, source=SOURCE)
         if body.consents:
             await self._record(user_id, body.consents)
         action = "preferences.put" if replace else "preferences.patch"
@@ -185,7 +185,7 @@ class PreferenceRoutes:
         given = (await self._directory.load([user_id]))[user_id].consents
         for category, granted in consents.items():
             if granted != (category in given):
-                consent = Consent(category=category, granted=granted, source=CONSENT_SOURCE)
+                consent = Consent(category=category, granted=granted, source=SOURCE)
                 await self._users.record_consent(user_id, consent)
 
     def _effective(self, user: UserSnapshot, query: WhichEffective) -> Iterator[EffectiveView]:

@@ -76,7 +76,11 @@ def test_marketing_has_its_own_sender_and_one_click_unsubscribe(
     link = str(message["List-Unsubscribe"])
     assert link.startswith("<https://notify.example.com/u/")
     token = link.rpartition("/")[2].rstrip(">")
-    assert verify(token, SECRET.encode()) == Unsubscribe("user_1", "orders", Channel.EMAIL)
+    claim = verify(token, SECRET.encode())
+    assert claim is not None
+    assert claim == Unsubscribe("user_1", "orders", Channel.EMAIL, claim.reference)
+    assert claim.reference is not None
+    assert claim.reference.notification_id == mail.notification_id
 
 
 def test_transactional_mail_can_be_unsubscribed_but_not_by_one_click(

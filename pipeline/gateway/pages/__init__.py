@@ -1,0 +1,1 @@
+"""Pages that links in messages lead to: no login, no script, signed links."""
