@@ -107,6 +107,7 @@ class Instance:
 
 
 async def until(condition: Any, what: str = "") -> None:
+    """Wait for it; `what` is said when it does not come about."""
     deadline = time.monotonic() + WITHIN
     while not condition():
         assert time.monotonic() < deadline, what or "it does not come about"
