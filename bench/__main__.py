@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import accounts, apns, gateway, isolation, latency, router, smtp, store, worker
+from bench import accounts, apns, failover, gateway, isolation, latency, router, sizes, smtp, store, worker
 from bench.figures import Figure, keep, show
 
 SUITES: dict[str, Callable[[], list[Figure]]] = {
@@ -13,9 +13,11 @@ SUITES: dict[str, Callable[[], list[Figure]]] = {
     "smtp": smtp.run,
     "e2e": latency.run,
     "isolation": isolation.run,
+    "failover": failover.run,
     "gateway": gateway.run,
     "store": store.run,
     "accounts": accounts.run,
+    "sizes": sizes.run,
 }
 
 

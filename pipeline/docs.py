@@ -1,4 +1,4 @@
-"""Makes the reference pages anew from the code: the settings, the words of the records, the metrics.
+"""Makes the reference pages anew from the code: the settings, the words of the records, the metrics, the commands.
 
 A page is written by hand around blocks ``<!-- generated: NAME -->`` … ``<!-- end -->``; what stands between is ours.
 """
@@ -12,12 +12,13 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from pipeline.cli.reference import cli_reference
 from pipeline.config import PREFIX, Settings
 from pipeline.config.base import Seconds
 from pipeline.events.vocabulary import FEEDBACK, ON_THE_WAY, REASON_TEXT, TERMINAL, WAITING, Status
 from pipeline.observability.metrics import Metrics
 
-PAGES = ("configuration.md", "reasons.md", "metrics.md")
+PAGES = ("configuration.md", "reasons.md", "metrics.md", "cli.md")
 
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _PLAIN_TYPES = {
@@ -149,4 +150,5 @@ _BLOCKS: dict[str, Callable[[], str]] = {
     "statuses": statuses,
     "reasons": reasons,
     "metrics": metrics,
+    "cli": cli_reference,
 }

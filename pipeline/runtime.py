@@ -19,6 +19,7 @@ from pipeline.observability.health import Health
 from pipeline.observability.http import serve_health
 from pipeline.observability.logging import setup_logging
 from pipeline.observability.metrics import Metrics
+from pipeline.observability.tracing import Tracing, open_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class Runtime:
     health: Health
     metrics: Metrics
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    tracing: Tracing | None = None
+    """Makes spans; None: nobody wants any."""
 
 
 Service = Callable[[Runtime], Awaitable[None]]
@@ -55,13 +58,15 @@ def run_service(name: str, settings: Settings, service: Service) -> None:
 
 
 async def _run(name: str, settings: Settings, service: Service) -> None:
-    runtime = Runtime(settings, Health("service"), Metrics())
+    runtime = Runtime(settings, Health("service"), Metrics(), tracing=open_tracing(settings.tracing, name))
     _obey_signals(runtime.stopping)
     async with serve_health(settings.http, runtime.health, runtime.metrics), Background() as background:
         if named := list(certificates(settings)):
             background.start(watch_certificates(named, runtime.metrics))
         runtime.health.set("service", ok=True)
         await service(runtime)
+    if runtime.tracing:
+        await asyncio.to_thread(runtime.tracing.close)
     logger.info("%s stopped", name)
 
 

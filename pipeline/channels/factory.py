@@ -22,12 +22,14 @@ from pipeline.channels.rendering import Renderer
 from pipeline.channels.routes import ChannelAccount
 from pipeline.channels.sms import SmsSender
 from pipeline.channels.sms_limits import sms_limits
+from pipeline.channels.traced import TracedSender
 from pipeline.channels.tracking import Tracker
 from pipeline.channels.warm_up import WarmUp
 from pipeline.config import AccountSettings, Settings
 from pipeline.errors import ConfigurationError
 from pipeline.events.vocabulary import Channel
 from pipeline.observability.metrics import Metrics
+from pipeline.observability.tracing import Tracing
 from pipeline.providers import apns_table, fcm, smtp_table, webpush_table
 from pipeline.providers.account import Account, Reaches
 from pipeline.providers.apns import Apns
@@ -156,6 +158,7 @@ async def open_sender(
     devices: DeviceRegistry,
     suppressions: Suppressions,
     metrics: Metrics,
+    tracing: Tracing | None = None,
 ) -> ChainSender:
     """The started sender of `channel`, over all accounts in its settings; close it when done.
 
@@ -167,7 +170,7 @@ async def open_sender(
     renderer = Renderer(TemplateStore.load(settings.catalogue.templates, [channel]), channel)
     entries = _listed(channel, settings)
     listed = frozenset(entry.provider_name for entry in entries)
-    accounts = [_account(channel, entry, listed, settings, renderer, stores, metrics) for entry in entries]
+    accounts = [_account(channel, entry, listed, settings, renderer, stores, metrics, tracing) for entry in entries]
     sender = ChainSender(accounts, Limits(redis), metrics, _times(settings), limits_of=_limits_of(channel, settings))
     await sender.start()
     return sender
@@ -181,6 +184,7 @@ def _account(
     renderer: Renderer,
     stores: Stores,
     metrics: Metrics,
+    tracing: Tracing | None,
 ) -> ChannelAccount:
     offers = OFFERS[channel]
     if (offer := offers.get(entry.provider_name)) is None:
@@ -192,9 +196,10 @@ def _account(
     rate = None
     if entry.rate is not None:
         rate = Limit(limit_key(f"{channel}:account", entry.name), entry.rate, entry.burst)
+    sender: ChannelSender = MeasuredSender(offer.open(own, renderer, stores), metrics, name=entry.name)
     return Account(
         name=entry.name,
-        sender=MeasuredSender(offer.open(own, renderer, stores), metrics, name=entry.name),
+        sender=TracedSender(sender, tracing, entry.name) if tracing else sender,
         breaker=Breaker(BreakerPolicy.of(settings.breaker, random.random)),
         metrics=metrics,
         clock=asyncio.get_running_loop().time,
@@ -247,11 +252,6 @@ def with_overrides(channel: Channel, entry: AccountSettings, settings: Settings)
 
 def _times(settings: Settings) -> Times:
     delivery = settings.delivery
-    if delivery.lease <= delivery.provider_timeout:
-        raise ConfigurationError(
-            f"delivery.lease ({delivery.lease:g} s) must be longer than delivery.provider_timeout "
-            f"({delivery.provider_timeout:g} s): a send that outlasts its lease would be sent twice"
-        )
     return Times(delivery.provider_timeout + CONNECT_TIMEOUT, delivery.provider_timeout, delivery.parking_limit)
 
 

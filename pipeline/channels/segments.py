@@ -24,16 +24,18 @@ def segments(text: str) -> int:
     two: a part ends one unit early instead.
     """
     if is_gsm(text):
-        return _parts([1 + (c in _EXTENDED) for c in text], 160, 153)
-    return _parts([1 + (c > _LAST_OF_ONE_UNIT) for c in text], 70, 67)
+        return _parts([c in _EXTENDED for c in text], 160, 153)
+    return _parts([c > _LAST_OF_ONE_UNIT for c in text], 70, 67)
 
 
-def _parts(units: list[int], alone: int, concatenated: int) -> int:
-    if sum(units) <= alone:
+def _parts(double: list[bool], alone: int, concatenated: int) -> int:
+    """`double`: for each character, whether it takes two units."""
+    units = len(double) + sum(double)
+    if units <= alone:
         return 1
-    if max(units) == 1:
-        return -(-len(units) // concatenated)
-    return _filled(units, concatenated)
+    if units == len(double):
+        return -(-units // concatenated)
+    return _filled((1 + both for both in double), concatenated)
 
 
 def _filled(units: Iterable[int], room: int) -> int:

@@ -1,5 +1,6 @@
 """SMS: one part, through whichever provider the account is at."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -47,6 +48,7 @@ class SmsSender:
         public_url: str,
         sender_of: SenderOf,
         references: References | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`references`: where receipts are looked up by id; without, they are of unknown notifications."""
         self._renderer = renderer
@@ -55,6 +57,7 @@ class SmsSender:
         self._settings = settings
         self._sender_of = sender_of
         self._references = references
+        self._clock = clock
         self._callback = f"{public_url.rstrip('/')}/v1/webhooks/{provider.name}?notification_id="
 
     async def start(self) -> None:
@@ -82,7 +85,8 @@ class SmsSender:
             raise Refused(Reason.TEMPLATE_ERROR, f"template {dispatch.template!r} makes an empty SMS")
         check_size(text, country, self._settings)
         callback = self._callback + quote(dispatch.notification_id, safe="")
-        message = SmsMessage(to, text, is_gsm(text), sender, dispatch.notification_id, callback, dispatch.stream)
+        ttl = None if dispatch.expires_at is None else max(1, int(dispatch.expires_at / 1000 - self._clock()))
+        message = SmsMessage(to, text, is_gsm(text), sender, dispatch.notification_id, callback, dispatch.stream, ttl)
         return [Part(key="", payload=SmsPart(address, message))]
 
     async def send(self, dispatch: Dispatch, part: Part) -> SendResult:

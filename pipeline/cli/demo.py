@@ -32,7 +32,7 @@ def demo(
     from pipeline.demo.run import SYNTHETIC_USERS, keep, last_mail, load_users, run_demo
 
     console = Console(stderr=as_json)
-    with _line(console, Plan(simulators=SIMULATORS)) as line:
+    with _line(console, Plan(simulators=SIMULATORS, gateway=True)) as line:
         users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         with _bars(console) as bars:
@@ -48,15 +48,24 @@ def demo(
         raise typer.Exit(1)
 
 
-def up() -> None:
+def up(
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Also start Prometheus, which has to be installed, with the alerts.")
+    ] = False,
+) -> None:
     """Start the demo's stack and leave it running until Ctrl-C."""
     from pipeline.demo.run import SYNTHETIC_USERS, load_users
 
     console = Console()
-    with _line(console, Plan(simulators=SIMULATORS, realtime=True, environment=_live())) as line:
+    plan = Plan(simulators=SIMULATORS, gateway=True, store=True, realtime=True, environment=_live())
+    with _line(console, plan) as line:
         users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         typer.echo(_addresses(line, users[0]))
+        if prometheus:
+            from pipeline.embedded.prometheus import open_prometheus
+
+            typer.echo(f"Prometheus: {open_prometheus(line.stack.supervisor, line.ports)}")
         stopped = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
@@ -72,9 +81,11 @@ def up() -> None:
 
 def _live() -> dict[str, str]:
     """What the live channel needs: a port, a secret that signs users' tokens, and here its example page too."""
+    port = free_port()
     return {
         "PIPELINE_GATEWAY__JWT__HS256_SECRET": secrets.token_urlsafe(48),
-        "PIPELINE_REALTIME__PORT": str(free_port()),
+        "PIPELINE_GATEWAY__CORS_ORIGINS": f"http://127.0.0.1:{port}",
+        "PIPELINE_REALTIME__PORT": str(port),
         "PIPELINE_REALTIME__DEVELOPMENT": "true",
     }
 
@@ -85,7 +96,7 @@ def _inbox_address(line: Line, user: str) -> str:
     settings = line.settings
     claims = {"sub": user, "aud": settings.gateway.jwt.audience, "exp": int(time.time()) + 86_400}
     token = jwt.encode(claims, settings.gateway.jwt.hs256_secret.get_secret_value(), "HS256")
-    return f"http://{settings.realtime.host}:{settings.realtime.port}/#token={token}"
+    return f"http://127.0.0.1:{settings.realtime.port}/#gateway={settings.http.public_url}&token={token}"
 
 
 @contextmanager
@@ -128,10 +139,13 @@ class Bars:
 
 def _addresses(line: Line, user: str) -> str:
     exports = "\n".join(f"  export {name}={value!r}" for name, value in sorted(line.environment.items()))
+    gateway = line.environment["PIPELINE_HTTP__PUBLIC_URL"]
     ports = "\n".join(f"  {name}: http://127.0.0.1:{port}/metrics" for name, port in line.ports.items())
     return f"""
 Everything runs; Ctrl-C ends it. In another terminal:
 {exports}
+
+gateway: {gateway} (its interface: {gateway}/docs)
 
 health and metrics (also /readyz):
 {ports}

@@ -19,7 +19,7 @@ def build(
     folder: Annotated[Path, typer.Argument(help="The folder of the pages.")] = Path("docs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the list of pages that changed.")] = False,
 ) -> None:
-    """Make the tables of settings, statuses, reasons and metrics anew. Run twice, the second time changes nothing."""
+    """Make the tables of settings, statuses, reasons, metrics and commands anew. Run twice, the second time changes nothing."""
     from pipeline.docs import PAGES, rebuild
     from pipeline.errors import ConfigurationError
 

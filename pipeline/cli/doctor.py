@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from pipeline.config import Settings
+from pipeline.errors import ConfigurationError
 
 _COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
 
@@ -14,13 +15,17 @@ _COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Look at Kafka, its topics, queues and dead letters, at Redis and PostgreSQL; say what to do.
+    """Look at everything that the pipeline needs, and say what to do.
 
-    Exit code 0 unless something keeps the pipeline from working.
+    Settings and catalogue, brokers, topics against their files, lag and dead letters, schema registry, Redis, PostgreSQL,
+    in-app subscribers, credentials at providers, clocks. Exit code 0 unless something keeps the pipeline from working.
     """
-    from pipeline.observability.checks import Level, examine
+    from pipeline.observability.checks import Level, examine, refused_settings
 
-    findings = asyncio.run(examine(Settings.load()))
+    try:
+        findings = asyncio.run(examine(Settings.load()))
+    except ConfigurationError as error:
+        findings = refused_settings(error)
     ok = all(finding.level is not Level.FAIL for finding in findings)
     if as_json:
         report = [finding._asdict() for finding in findings]

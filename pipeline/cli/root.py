@@ -28,6 +28,7 @@ COMMANDS = {
     "what-if": "whatif:what_if",
     "doctor": "doctor:doctor",
     "migrate": "migrate:migrate",
+    "plan-capacity": "capacity:plan_capacity",
     "topics": "topics:app",
     "schemas": "schemas:app",
     "catalogue": "catalogue:app",

@@ -40,9 +40,9 @@ def check(folder: Folder = None, catalogue: CatalogueFile = None, as_json: Json 
     from pipeline.config import Settings
     from pipeline.templates.checking import check_templates
 
-    settings = Settings.load().catalogue
-    root = folder or settings.templates
-    report = check_templates(root, catalogue or settings.path)
+    settings = Settings.load()
+    root, path = folder or settings.catalogue.templates, catalogue or settings.catalogue.path
+    report = check_templates(root, path, max_segments=settings.sms.max_segments)
     _show(root, report, as_json)
     if report.problems:
         raise typer.Exit(1)
@@ -70,9 +70,11 @@ def preview(
     from pipeline.templates.previews import preview as render
     from pipeline.templates.store import TemplateStore
 
-    store = TemplateStore.load(folder or Settings.load().catalogue.templates, [channel])
+    settings = Settings.load()
+    store = TemplateStore.load(folder or settings.catalogue.templates, [channel])
     text = data.read() if data else _sample_data(name, event_type, channel)
-    shown = render(store.find(name, channel, locale), sample_context(event_type, text, locale))
+    context = sample_context(event_type, text, locale)
+    shown = render(store.find(name, channel, locale), context, max_segments=settings.sms.max_segments)
     if as_json:
         typer.echo(json.dumps(shown))
     else:

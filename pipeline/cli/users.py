@@ -41,7 +41,7 @@ def erase(
     who: Annotated[str | None, typer.Option(help="For the audit trail; default: your login name.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Erase users for good, then search every table and every Redis key for what is left.
+    """Erase users for good, then search every table, every Redis key and the archive for what is left.
 
     Exit code 0 only if nothing is. Of an address that was suppressed a salted hash stays, so that it stays suppressed.
     """
@@ -51,9 +51,13 @@ def erase(
     if as_json:
         typer.echo(msgspec.json.encode({"complete": done.complete, **msgspec.to_builtins(done)}))
     else:
-        typer.echo(f"erased {done.users} users: {sum(done.rows.values())} rows, {done.keys} Redis keys")
+        typer.echo(
+            f"erased {done.users} users: {sum(done.rows.values())} rows, {done.keys} Redis keys, {done.archived_rows} rows "
+            f"of {done.archive_files} archived files; {done.waits} notifications that waited have ended"
+        )
     if not done.complete:
         left = ", ".join([*done.left_in_postgresql, *(f"Redis {kind}:…" for kind in done.left_in_redis)])
+        left = ", ".join(part for part in (left, *(f"archive {file}" for file in done.left_in_archive)) if part)
         typer.echo(f"error: something that names them is left in {left}; run it again, then look there", err=True)
         raise typer.Exit(1)
 
@@ -67,14 +71,27 @@ def export(user: Annotated[str, typer.Argument(help="The user's id.", show_defau
 
 async def _erase(users: list[str], who: str, why: str, settings: Settings) -> "Erasure":
     from pipeline.privacy.erasure import erase
+    from pipeline.privacy.waits import StatusTeller
     from pipeline.storage.postgres import open_pool
     from pipeline.storage.redis import REDIS_AWAY, open_redis
+    from pipeline.store.forget import forget
     from pipeline.users.directory import UserDirectory
 
+    archive, dsn = settings.store.archive, settings.postgres.dsn.get_secret_value()
     async with await open_pool(settings.postgres) as pool, open_redis(settings.redis) as redis:
         directory = UserDirectory(pool, redis, ttl=settings.router.snapshot_ttl)
         try:
-            return await erase(pool, redis, directory, users, who=who, why=why, at=datetime.now(UTC))
+            return await erase(
+                pool,
+                redis,
+                directory,
+                users,
+                who=who,
+                why=why,
+                at=datetime.now(UTC),
+                tell=StatusTeller(settings.kafka),
+                forget=(lambda ids, needles: forget(dsn, archive, ids, needles)) if archive.url else None,
+            )
         except REDIS_AWAY as error:
             raise Unavailable(f"Redis is away, and may still hold them ({error}): run it again") from None
 

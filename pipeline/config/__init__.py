@@ -23,6 +23,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from pipeline.config.base import WrongTogether
 from pipeline.config.failover import (
     AccountSettings,
     BreakerSettings,
@@ -42,6 +43,7 @@ from pipeline.config.providers import (
 from pipeline.config.push import ApnsSettings, DeviceSettings, WebPushSettings
 from pipeline.config.realtime import RealtimeSettings
 from pipeline.config.receipts import ReceiptSettings
+from pipeline.config.retention import RetentionSettings
 from pipeline.config.scheduler import PaceSettings, SchedulerSettings
 from pipeline.config.sections import (
     CatalogueSettings,
@@ -56,6 +58,7 @@ from pipeline.config.sections import (
 )
 from pipeline.config.sms import SnsSettings, TwilioSettings, VonageSettings
 from pipeline.config.store import ArchiveSettings, StoreSettings
+from pipeline.config.tracing import TracingSettings
 from pipeline.config.warm_up import WarmUpSettings
 from pipeline.errors import ConfigurationError
 
@@ -84,6 +87,7 @@ __all__ = [
     "RealtimeSettings",
     "ReceiptSettings",
     "RedisSettings",
+    "RetentionSettings",
     "RouterSettings",
     "SchedulerSettings",
     "SendGridSettings",
@@ -93,6 +97,7 @@ __all__ = [
     "SmtpSettings",
     "SnsSettings",
     "StoreSettings",
+    "TracingSettings",
     "TrackingSettings",
     "TwilioSettings",
     "VonageSettings",
@@ -115,6 +120,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     store: StoreSettings = StoreSettings()
+    retention: RetentionSettings = RetentionSettings()
     providers: ProviderSettings = ProviderSettings()
     push: PushSettings = PushSettings()
     email: EmailSettings = EmailSettings()
@@ -129,6 +135,7 @@ class Settings(BaseSettings):
     pages: PageSettings = PageSettings()
     tracking: TrackingSettings = TrackingSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -214,6 +221,9 @@ def _explain_json(error: SettingsError) -> str:
 
 def _explain(error: Any) -> str:
     where = [str(part) for part in error["loc"]]
+    if isinstance(wrong := error.get("ctx", {}).get("error"), WrongTogether):
+        variables = " or ".join(PREFIX + "__".join((*where, name)).upper() for name in wrong.names)
+        return f"{wrong} (set them in the YAML file or as {variables})"
     settable = list(itertools.takewhile(lambda part: not isinstance(part, int), error["loc"]))
     variable = PREFIX + "__".join(map(str, settable)).upper()
     return f"{'.'.join(where)}: {error['msg']} (set it in the YAML file or as {variable})"

@@ -46,6 +46,13 @@ class SesSettings(Section):
         default_factory=dict,
         description="Configuration set by sending pool (`transactional`, `marketing`, or a warm-up pool).",
     )
+    topics: str = Field(
+        "",
+        description="Comma-separated ARNs of the SNS topics that SES tells of mails through; of no other one is taken.",
+    )
+    sns_base_url: str = Field(
+        "", description="Where SNS's certificates are and subscriptions are confirmed; empty: in the topic's region."
+    )
 
 
 class SendGridSettings(Section):
@@ -57,6 +64,7 @@ class SendGridSettings(Section):
         default_factory=dict,
         description="IP pool name by sending pool (`transactional`, `marketing`, or a warm-up pool).",
     )
+    webhook_public_key: str = Field("", description="Verification key of the signed Event Webhook, base64.")
     tracking: bool = Field(False, description="Let SendGrid count opens and clicks; it rewrites the links.")
 
 
@@ -71,6 +79,7 @@ class MailgunSettings(Section):
         "the sender's address where none is named.",
     )
     ip_pools: dict[str, str] = Field(default_factory=dict, description="IP pool id by sending pool.")
+    webhook_signing_key: SecretStr = Field(SecretStr(""), description="HTTP webhook signing key.")
     tracking: bool = Field(False, description="Let Mailgun count opens and clicks; it rewrites the links.")
 
 

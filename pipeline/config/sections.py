@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
-from pipeline.config.base import Seconds, Section
+from pipeline.config.base import Seconds, Section, WrongTogether
 from pipeline.config.failover import Accounts, AccountSettings
 from pipeline.config.warm_up import WarmUpSettings
 
@@ -22,6 +22,11 @@ class KafkaSettings(Section):
         description="Workers' rebalance protocol: `consumer` (KIP-848) where the cluster offers it, else "
         "cooperative-sticky; `auto` asks the cluster.",
     )
+    poll_limit: Seconds = Field(
+        60,
+        gt=0,
+        description="A consumer that has not polled for so long, and what a drain may take, makes `/healthz` answer 503.",
+    )
     client: dict[str, str] = Field(
         default_factory=dict,
         description="librdkafka properties passed through to every client: SASL, TLS, mTLS.",
@@ -34,6 +39,9 @@ class RedisSettings(Section):
     url: str = Field("redis://localhost:6379/0", description="redis:// or rediss:// URL.")
     cluster: bool = Field(False, description="The URL is a seed node of a Redis Cluster.")
     timeout: Seconds = Field(3, gt=0, description="How long an answer is waited for; then the server counts as away.")
+    pool_size: int = Field(
+        100, ge=1, description="Connections a process holds at most (to each node of a cluster); more calls wait."
+    )
 
 
 class PostgresSettings(Section):
@@ -88,6 +96,17 @@ class DeliverySettings(Section):
     )
     drain_timeout: Seconds = Field(15, description="How long a stop or a revocation waits for what is in flight.")
     retention: Seconds = Field(172_800, description="How long a finished notification is remembered.")
+
+    @model_validator(mode="after")
+    def _lease_outlasts_the_provider(self) -> "DeliverySettings":
+        if self.lease <= self.provider_timeout:
+            raise WrongTogether(
+                f"delivery.lease ({self.lease:g} s) must be longer than delivery.provider_timeout "
+                f"({self.provider_timeout:g} s): a send that outlasts its lease would be sent twice",
+                "lease",
+                "provider_timeout",
+            )
+        return self
 
 
 class EmailSettings(Section):

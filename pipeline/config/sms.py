@@ -38,6 +38,10 @@ class VonageSettings(Section):
     )
     from_number: str = Field("", description="Sender: a number in E.164, or a name of up to 11 letters and digits.")
     senders: Senders = Field(default_factory=dict, description=_SENDERS)
+    signature_secret: SecretStr = Field(SecretStr(""), description="Signs the webhooks of both APIs.")
+    signature_method: Literal["md5hash", "md5", "sha1", "sha256", "sha512"] = Field(
+        "sha256", description="How webhooks of the SMS API are signed, as the account's settings at Vonage say."
+    )
 
 
 class SnsSettings(Section):

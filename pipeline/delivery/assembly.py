@@ -14,6 +14,7 @@ from pipeline.delivery.courier import Courier
 from pipeline.delivery.engine import Engine
 from pipeline.delivery.epoch import Epoch
 from pipeline.delivery.fairness import Fairness
+from pipeline.delivery.in_hand import named_in_logs, traced
 from pipeline.delivery.intake import Intake
 from pipeline.delivery.keeper import Keeper
 from pipeline.delivery.ledger import Ledger
@@ -34,6 +35,7 @@ from pipeline.kafka.producer import AsyncProducer
 from pipeline.kafka.source import KafkaSource
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
+from pipeline.observability.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ class Shared:
     random: Callable[[], float]
     in_doubt: Mapping[str, InDoubt] = field(default_factory=dict)
     fairness: Fairness = field(default_factory=Fairness)
+    tracing: Tracing | None = None
 
 
 class Delivery:
@@ -90,7 +93,8 @@ class Delivery:
         intake = Intake(shared.codec, shared.directory, ledger, epoch, tail, reporter, clock, health)
         strangers = Strangers(shared.directory, courier.step, clock)
         keeper = Keeper(epoch, ledger)
-        self._engine = Engine(intake, strangers.step, keeper, settings, clock, observed, shared.fairness, priority)
+        step = traced(strangers.step, shared.tracing) if shared.tracing else strangers.step
+        self._engine = Engine(intake, named_in_logs(step), keeper, settings, clock, observed, shared.fairness, priority)
         gate.subscribe(self._engine.wake)
         self._source = KafkaSource(
             shared.settings.kafka,

@@ -22,6 +22,7 @@ from pipeline.kafka.group_protocol import GroupProtocol, choose_protocol
 from pipeline.kafka.names import DEFERRED, DELIVERY_STATUS, channel_dlq, dispatch_topic
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.producer import AsyncProducer
+from pipeline.kafka.standing import part_of
 from pipeline.kafka.statistics import Statistics
 from pipeline.observability.patience import until_available
 from pipeline.runtime import Runtime, Service, spare_the_collector, unless_stopped
@@ -86,6 +87,7 @@ async def run_until(stopping: asyncio.Event, deliveries: Sequence[Delivery]) -> 
 async def _kafka_ready(runtime: Runtime, channel: Channel, priorities: Sequence[Priority]) -> GroupProtocol:
     kafka = runtime.settings.kafka
     topics = [dispatch_topic(channel, priority) for priority in priorities]
+    runtime.health.need(*map(part_of, topics))
     await wait_for_topics(kafka, [*topics, DELIVERY_STATUS, DEFERRED, channel_dlq(channel)], runtime.health)
     return await until_available(
         "kafka", lambda: asyncio.to_thread(choose_protocol, kafka), away=(Unavailable,), health=runtime.health
@@ -108,6 +110,7 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
         devices=DeviceRegistry(pool, directory.changed),
         suppressions=Suppressions(pool, directory.changed),
         metrics=runtime.metrics,
+        tracing=runtime.tracing,
     )
     stack.push_async_callback(sender.close)
     book = await open_book(settings.kafka)
@@ -131,6 +134,7 @@ async def _open(runtime: Runtime, channel: Channel, stack: AsyncExitStack) -> Sh
         clock=Clock(now=now_ms, monotonic=asyncio.get_running_loop().time),
         token=lambda: secrets.token_hex(TOKEN_LENGTH // 2),
         random=random.random,
+        tracing=runtime.tracing,
         in_doubt={name: c.in_doubt for name, c in categories.items() if c.in_doubt is not None},
     )
 

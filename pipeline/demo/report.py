@@ -45,6 +45,9 @@ def _outcomes(balance: Balance) -> Table:
     table.add_column("notifications", justify="right")
     for outcome in balance.outcomes:
         table.add_row(outcome.channel or "–", outcome.status, outcome.reason, f"{outcome.count:,}")
+    table.add_section()
+    for receipt in balance.feedback:
+        table.add_row(receipt.channel, receipt.status, "told by the provider", f"{receipt.count:,}")
     return table
 
 

@@ -28,12 +28,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to start. `simulators` are arguments of ``python -m pipeline.testing``; None: no simulators."""
+    """What to start. `simulators` are arguments of ``python -m pipeline.testing``; None: no simulators.
+
+    `gateway`: on a free port of this machine, where the simulators' receipts come to.
+    """
 
     simulators: Sequence[str] | None = ()
     partitions: int = PARTITIONS
     router: bool = True
     scheduler: bool = True
+    gateway: bool = False
+    store: bool = False
     workers: Sequence[Channel] = tuple(Channel)
     realtime: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -81,10 +86,12 @@ class Line:
 
 def open_line(stack: Stack, plan: Plan, *, say: Say = lambda _text: None) -> Line:
     """Prepare topics and tables on the stack and start simulators and services; they may not be ready yet."""
-    environment = {**stack.environment(), **_defaults(), **plan.environment}
+    gateway = _gateway_environment() if plan.gateway else {}
+    environment = {**stack.environment(), **_defaults(), **gateway, **plan.environment}
     if plan.simulators is not None:
         say("starting the provider simulators")
-        environment |= _start_simulators(stack, plan.simulators)
+        told = ("--receipts-to", environment["PIPELINE_HTTP__PUBLIC_URL"]) if plan.gateway else ()
+        environment |= _start_simulators(stack, (*plan.simulators, *told))
     line = Line(stack, environment, {}, {})
     settings = line.settings
     say("applying topics and migrations")
@@ -95,6 +102,10 @@ def open_line(stack: Stack, plan: Plan, *, say: Say = lambda _text: None) -> Lin
         line.start("router", "router")
     if plan.scheduler:
         line.start("scheduler", "scheduler")
+    if plan.gateway:
+        line.start("gateway", "gateway")
+    if plan.store:
+        line.start("store", "store")
     for channel in plan.workers:
         line.start(f"worker-{channel}", "worker", "--channel", channel)
     if plan.realtime:
@@ -113,6 +124,12 @@ def _defaults() -> dict[str, str]:
         "PIPELINE_LOG__FORMAT": "text",
     }
     return {name: os.environ.get(name, value) for name, value in defaults.items()}
+
+
+def _gateway_environment() -> dict[str, str]:
+    """A place for the gateway, and its address for those who link to it."""
+    port = int(os.environ.get("PIPELINE_GATEWAY__PORT", "0")) or free_port()
+    return {"PIPELINE_GATEWAY__PORT": str(port), "PIPELINE_HTTP__PUBLIC_URL": f"http://127.0.0.1:{port}"}
 
 
 def _start_simulators(stack: Stack, arguments: Sequence[str]) -> dict[str, str]:

@@ -28,6 +28,12 @@ from pipeline.events.releases import AvroSchema
 MAX_DATA_BYTES = MAX_EVENT_BYTES - 16 * 1024
 """Longest `data`: with every other field at its limit the event is still within `MAX_EVENT_BYTES`."""
 
+_dump = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+"""Made once: `json.dumps` makes an encoder for each call."""
+
+_FILLED_IN = "1970-01-01T00:00:00Z"
+"""Stands where a time is filled in, while the rest is checked."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -58,6 +64,7 @@ class CanonicalJson:
         self._fields: dict[str, AvroSchema] = {field["name"]: field for field in schema["fields"]}
         self._defaults = {name: field["default"] for name, field in self._fields.items() if "default" in field}
         self._times = [name for name, field in self._fields.items() if "minimum" in field]
+        self._asked_times = [name for name in self._times if name != "created_at"]
 
     def parse(self, text: bytes | str) -> NotificationRequested:
         """The event of one JSON text.
@@ -73,21 +80,25 @@ class CanonicalJson:
             raise InvalidEvent([Problem("", "is nested too deeply")]) from None
         return self.from_document(document)
 
-    def from_document(self, document: object) -> NotificationRequested:
-        """The event of a JSON document that is parsed already.
+    def from_document(self, document: object, *, created_at: int | None = None) -> NotificationRequested:
+        """The event of a JSON document that is parsed already. `created_at` (ms): of one that does not say.
 
         Raises:
             InvalidEvent: it is not canonical.
         """
         if not isinstance(document, dict):
             raise InvalidEvent([Problem("", "is not a JSON object")])
+        if created_at is not None:
+            document = {**document, "created_at": _FILLED_IN}
         data = document.get("data")
         if problems := list(self._problems(document if not isinstance(data, dict) else {**document, "data": {}})):
             raise InvalidEvent(problems)
         values = {**self._defaults, **document, "data": _data_text(document["data"])}
-        for name in self._times:
+        for name in self._times if created_at is None else self._asked_times:
             if values[name] is not None:
                 values[name] = self._milliseconds(name, values[name])
+        if created_at is not None:
+            values["created_at"] = created_at
         values["channels"] = list(dict.fromkeys(values["channels"]))
         return msgspec.convert(values, NotificationRequested)
 
@@ -108,6 +119,8 @@ class CanonicalJson:
 
     def _problems(self, document: Mapping[str, object]) -> Iterator[Problem]:
         try:
+            if self._validator.is_valid(document):
+                return
             for error in self._validator.iter_errors(document):
                 yield from _explain(error)
         except UnicodeEncodeError:
@@ -137,7 +150,7 @@ def format_time(milliseconds: int) -> str:
 
 def _data_text(data: object) -> str:
     try:
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _dump(data)
         size = len(text.encode())
     except RecursionError:
         raise InvalidEvent([Problem("/data", "is nested too deeply")]) from None

@@ -73,6 +73,17 @@ class Registry:
         """Set the compatibility level of `subject`, which need not exist yet."""
         await self._ask("PUT", f"/config/{quote(subject, safe='')}", {"compatibility": level})
 
+    async def level(self, subject: str) -> str:
+        """The compatibility level that changes of `subject` are held to, its own or the registry's."""
+        _, answer = await self._ask("GET", f"/config/{quote(subject, safe='')}?defaultToGlobal=true")
+        return str(answer.get("compatibilityLevel", "NONE"))
+
+    async def accepts(self, subject: str, schema: AvroSchema) -> bool:
+        """Whether this schema could be registered under `subject`; nothing is."""
+        path = f"/compatibility/subjects/{quote(subject, safe='')}/versions/latest"
+        status, answer = await self._ask("POST", path, {"schema": compact(schema)})
+        return status == 404 or bool(answer.get("is_compatible", False))
+
     async def _ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> Answer:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         data = None if body is None else json.dumps(body)

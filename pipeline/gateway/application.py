@@ -12,9 +12,11 @@ from pipeline.gateway.binding import Binder
 from pipeline.gateway.envelope import dress, request_id_key
 from pipeline.gateway.openapi import add_description
 from pipeline.gateway.routes import Call, Route, Routes
+from pipeline.gateway.traced import tracing_middleware
 from pipeline.observability.health import Health
 from pipeline.observability.http import add_health_routes
 from pipeline.observability.metrics import Metrics
+from pipeline.observability.tracing import Tracing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +29,19 @@ class Door:
 
 
 def make_application(
-    areas: Sequence[Routes], door: Door, health: Health, metrics: Metrics, *, public_url: str
+    areas: Sequence[Routes],
+    door: Door,
+    health: Health,
+    metrics: Metrics,
+    *,
+    public_url: str,
+    tracing: Tracing | None = None,
 ) -> web.Application:
     """An application that serves the routes of `areas`, their description, health and metrics."""
     application = web.Application(client_max_size=door.settings.max_body_bytes)
     dress(application, door.settings.origins, metrics, https=public_url.startswith("https://"))
+    if tracing:
+        application.middlewares.append(tracing_middleware(tracing))
     routes = [route for area in areas for route in area]
     for route in routes:
         application.router.add_route(route.method, route.path, guarded(route, door))

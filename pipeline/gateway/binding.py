@@ -22,7 +22,9 @@ class Binder:
     def __init__(self, route: Route, max_body_bytes: int, body_timeout: float) -> None:
         self._route = route
         self._signature = route.signature
-        self._limit = max_body_bytes
+        self._accepted = tuple(route.request or route.content_types)
+        self._status = route.status
+        self._limit = min(max_body_bytes, route.max_body_bytes or max_body_bytes)
         self._timeout = body_timeout
         body = self._signature.body
         self._decoder = msgspec.json.Decoder(body) if body not in (None, bytes) else None
@@ -63,9 +65,8 @@ class Binder:
         return arguments
 
     async def _body(self, request: web.Request) -> object:
-        accepted = self._route.request or self._route.content_types
-        if request.content_type not in accepted or (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
-            raise Refused(415, f"Content-Type must be one of {', '.join(accepted)}, in UTF-8.")
+        if request.headers.get("Content-Type") not in self._accepted:  # most say it so; the others are parsed
+            self._check_type(request)
         try:
             if request.content.is_eof():  # it came with its head, as short ones do: a timer costs more than to take it
                 raw = await request.read()
@@ -76,19 +77,21 @@ class Binder:
             raise Refused(408, f"The body did not come in within {self._timeout:g} s.") from None
         except web.HTTPRequestEntityTooLarge:
             raise Refused(413, f"The body has more than {self._limit} bytes.") from None
+        if len(raw) > self._limit:
+            raise Refused(413, f"The body has more than {self._limit} bytes.")
         return raw if self._decoder is None else decode(self._decoder, raw)
+
+    def _check_type(self, request: web.Request) -> None:
+        if request.content_type not in self._accepted or (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
+            raise Refused(415, f"Content-Type must be one of {', '.join(self._accepted)}, in UTF-8.")
 
     def _answer(self, result: object, headers: Mapping[str, str]) -> web.StreamResponse:
         if isinstance(result, web.StreamResponse):
             return result
         if result is None:
             return web.Response(status=204, headers=headers)
-        return web.Response(
-            body=self._encode(result),
-            status=self._route.status,
-            headers=headers,
-            content_type="application/json",
-        )
+        named = {"Content-Type": "application/json", **headers}
+        return web.Response(body=self._encode(result), status=self._status, headers=named)
 
 
 def decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> object:

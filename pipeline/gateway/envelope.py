@@ -2,7 +2,6 @@
 
 import logging
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -10,9 +9,11 @@ import asyncpg
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from prometheus_client import Histogram
 
 from pipeline.errors import Unavailable
 from pipeline.gateway.problems import CONTENT_TYPE, Refused, unavailable
+from pipeline.gateway.randomness import RandomIds
 from pipeline.observability.metrics import Metrics
 from pipeline.storage.redis import REDIS_AWAY
 
@@ -62,15 +63,26 @@ def dress(application: web.Application, origins: frozenset[str], metrics: Metric
 
 
 def _middleware(origins: frozenset[str], metrics: Metrics) -> Middleware:
+    timers: dict[tuple[str, int], Histogram] = {}
+
+    def timer(request: web.Request, status: int) -> Histogram:
+        """Looked up once for each route and status: a label costs more than what it counts."""
+        resource = request.match_info.route.resource
+        name = resource.canonical if resource else "none"
+        found = timers.get((name, status))
+        if found is None:
+            found = timers[name, status] = metrics.gateway_seconds.labels(name, str(status))
+        return found
+
+    ids = RandomIds()
+
     @web.middleware
     async def envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
         began = time.perf_counter()
-        request[request_id_key] = _request_id(request)
+        request[request_id_key] = _request_id(request, ids)
         preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         response = _preflight(request, origins) if preflight else await _answer(request, handler)
-        route = request.match_info.route.resource
-        name = route.canonical if route else "none"
-        metrics.gateway_seconds.labels(name, str(response.status)).observe(time.perf_counter() - began)
+        timer(request, response.status).observe(time.perf_counter() - began)
         return response
 
     return envelope
@@ -106,9 +118,9 @@ def problem(request: web.Request, refused: Refused) -> web.Response:
     return web.Response(body=body, status=refused.status, headers=refused.headers, content_type=CONTENT_TYPE)
 
 
-def _request_id(request: web.Request) -> str:
-    given = request.headers.get(REQUEST_ID, "")
-    return given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(16)
+def _request_id(request: web.Request, ids: RandomIds) -> str:
+    given = request.headers.get(REQUEST_ID)
+    return given if given is not None and _GIVEN_ID.fullmatch(given) else ids.hex()
 
 
 def _preflight(request: web.Request, origins: frozenset[str]) -> web.Response:

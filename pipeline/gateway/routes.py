@@ -46,7 +46,7 @@ class Route:
     struct from JSON, or bytes as they came), `call`. It returns a struct, None for no content, or a response of its
     own. `access` None: public, or signed in a way of its own. `problems` are statuses beyond those that every route
     of its kind has. `request` says by content type what a body of bytes looks like. `answers` are what responses of
-    its own look like: content type (empty: none) by status.
+    its own look like: content type (empty: none) by status. `max_body_bytes`: less than the gateway takes elsewhere.
     """
 
     method: str
@@ -60,6 +60,7 @@ class Route:
     content_types: tuple[str, ...] = ("application/json",)
     request: Mapping[str, JsonSchema] = field(default_factory=dict)
     answers: Mapping[int, str] = field(default_factory=dict)
+    max_body_bytes: int | None = None
 
     @property
     def signature(self) -> "Signature":

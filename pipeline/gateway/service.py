@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -47,9 +46,11 @@ from pipeline.gateway.people.devices import DeviceRoutes
 from pipeline.gateway.people.inbox import InboxRoutes
 from pipeline.gateway.people.preferences import PreferenceRoutes
 from pipeline.gateway.people.profiles import ProfileRoutes
+from pipeline.gateway.randomness import RandomIds
 from pipeline.gateway.routes import Routes
 from pipeline.gateway.tracking.recorder import Recorder
 from pipeline.gateway.tracking.routes import TrackingRoutes
+from pipeline.gateway.webhooks.area import open_webhook_routes
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.names import INGEST
 from pipeline.kafka.producer import AsyncProducer
@@ -114,10 +115,16 @@ async def open_gateway(runtime: Runtime) -> AsyncIterator[str]:
     It listens before its servers are there: what needs one that is away gets 503 and `Retry-After`.
     """
     settings = runtime.settings
+    runtime.health.need("kafka", "redis", "postgresql")
     async with AsyncExitStack() as stack:
         parts = await _open_parts(runtime, stack)
         application = make_application(
-            areas(parts), door(parts), runtime.health, runtime.metrics, public_url=settings.http.public_url
+            areas(parts),
+            door(parts),
+            runtime.health,
+            runtime.metrics,
+            public_url=settings.http.public_url,
+            tracing=runtime.tracing,
         )
         background = await stack.enter_async_context(Background())
         background.start(_watch_stores(parts))
@@ -137,6 +144,15 @@ def areas(parts: Parts) -> list[Routes]:
         ).table(),
         DeviceRoutes(repositories.devices, auditor).table(),
         InboxRoutes(InboxReader(parts.pool), ReadBroadcast(parts.redis)).table(),
+        open_webhook_routes(
+            settings,
+            redis=parts.redis,
+            session=parts.session,
+            feedback=parts.feedback,
+            suppressions=repositories.suppressions,
+            metrics=parts.runtime.metrics,
+            now_ms=now_ms,
+        ).table(),
         *hosted(parts),
     ]
 
@@ -173,7 +189,7 @@ def _events(parts: Parts) -> EventRoutes:
     settings, gateway = parts.runtime.settings, parts.runtime.settings.gateway
     canonical = CanonicalJson(parts.book.schema_of(NotificationRequested.__name__))
     return EventRoutes(
-        intake=Intake(canonical, parts.catalogue, settings.router, now_ms, new_id),
+        intake=Intake(canonical, parts.catalogue, settings.router, now_ms, RandomIds().uuid),
         acceptor=parts.acceptor,
         claims=parts.claims,
         stories=TopicStories(settings, parts.codec, gateway.explain_timeout),
@@ -277,7 +293,3 @@ async def _listening(application: web.Application, settings: GatewaySettings) ->
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def new_id() -> str:
-    return str(uuid.uuid4())

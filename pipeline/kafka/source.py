@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from pipeline.kafka.group_protocol import GroupProtocol, group_config
 from pipeline.kafka.inbound import Inbound, Listener, Offsets, Room, inbound
 from pipeline.kafka.newcomers import Newcomers
 from pipeline.kafka.reach import Reach
+from pipeline.kafka.standing import Standing
 from pipeline.kafka.statistics import Statistics
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
@@ -44,9 +44,6 @@ FETCH_AHEAD: dict[str, str | int] = {
     "max.partition.fetch.bytes": 262_144,
 }
 """A process has a consumer for each priority, and what a fetch brings unpacks to several times its size."""
-
-RECHECK = 2.0
-"""Seconds between two looks at a Kafka that is away."""
 
 CLOSE_TIMEOUT = 10.0
 """Seconds that leaving the group may take. Killed at that point, the group notices by the session timeout."""
@@ -83,8 +80,7 @@ class KafkaSource:
         }
         self._topic = topic
         self._listener = listener
-        self._health = health
-        self._part = f"kafka {topic}"
+        self._standing = Standing(topic, health, self._tell, limit=kafka.poll_limit + drain_timeout)
         self._room = Room(limit, batch)
         self._batch = batch
         self._drain_timeout = drain_timeout
@@ -98,9 +94,6 @@ class KafkaSource:
         self._newcomers = Newcomers(topic)
         self._unended: set[int] = set()
         self._hurrying = False
-        self._well: bool | None = None
-        self._away_since = 0.0
-        self._looked_at = 0.0
         self._assigned_anew = False
 
     async def run(self) -> None:
@@ -127,6 +120,7 @@ class KafkaSource:
 
     def stop(self) -> None:
         """Leave the group: partitions are revoked first."""
+        self._standing.end()
         self._stop_asked.set()
         self._stopping.set()
         self._room.open()
@@ -157,11 +151,11 @@ class KafkaSource:
 
     def _consume(self) -> None:
         consumer = Consumer(self._config)
+        self._standing.begin()
         try:
             consumer.subscribe(
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
-            self._is_well()
             paused = False
             while not self._stopping.is_set():
                 if refused := self._commits.make(consumer):
@@ -174,6 +168,7 @@ class KafkaSource:
                 self._welcome(consumer)
                 self._look_whether_back(consumer)
         finally:
+            self._standing.end()
             consumer.close()
 
     def _heed_back_pressure(self, consumer: Consumer, paused: bool) -> bool:
@@ -209,6 +204,7 @@ class KafkaSource:
         """`poll` returns with the first record, `consume` would wait for the last."""
         hurried = self._hurrying or self._newcomers
         first = consumer.poll(HURRIED_POLL if hurried else POLL / 2 if paused else POLL)
+        self._standing.polled()
         if first is None:
             return []
         if paused or self._newcomers:
@@ -221,7 +217,7 @@ class KafkaSource:
             records = [record for record in records if record.partition not in self._revoked]
         if not records:
             return
-        self._is_well()
+        self._standing.answers()
         if self._newcomers:
             records = self._newcomers.keep_back(records)
         self._hand_over(consumer, records)
@@ -248,7 +244,7 @@ class KafkaSource:
             return True
         if error.fatal():
             raise KafkaException(error)
-        self._is_away(f"cannot read {self._topic}: {error.str()}")
+        self._standing.away(f"cannot read {self._topic}: {error.str()}")
         return False
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -256,7 +252,7 @@ class KafkaSource:
         self._assigned_anew = True
         if self._rebalances:
             self._rebalances.inc()
-        self._is_well()
+        self._standing.joined()
         self._held = self._held - numbers
         self._uncommitted |= numbers
         self._newcomers.came(numbers, self._revoked)
@@ -294,6 +290,7 @@ class KafkaSource:
         numbers = _numbers(partitions)
         logger.warning("lost partitions %s of %s: the group did not hear of us in time", numbers, self._topic)
         self._forget(numbers)
+        self._standing.lost()
         self._tell(self._listener.lost, numbers)
 
     def _forget(self, numbers: list[int]) -> None:
@@ -306,33 +303,17 @@ class KafkaSource:
     def _on_error(self, error: KafkaError) -> None:
         self._reach.note(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's own codes are spelled so
-            self._is_away(self._reach.failure(error.str()))
-
-    def _is_away(self, why: str) -> None:
-        if self._well is not False:
-            logger.warning("%s; waiting, trying again", why)
-            self._away_since = self._looked_at = time.monotonic()
-        self._well = False
-        self._tell(self._health.set, self._part, False, why)
-
-    def _is_well(self) -> None:
-        if self._well:
-            return
-        if self._well is False:
-            logger.info("reading %s again after %.1f s", self._topic, time.monotonic() - self._away_since)
-        self._well = True
-        self._tell(self._health.set, self._part, True)
+            self._standing.away(self._reach.failure(error.str()))
 
     def _look_whether_back(self, consumer: Consumer) -> None:
-        if self._well or time.monotonic() - self._looked_at < RECHECK:
+        if not self._standing.should_look():
             return
-        self._looked_at = time.monotonic()
         try:
             metadata = consumer.list_topics(self._topic, timeout=1).topics[self._topic]
         except KafkaException:
             return
         if metadata.error is None:
-            self._is_well()
+            self._standing.looked()
 
     def _tell(self, call: Callable[..., object], *arguments: object) -> None:
         """Without waiting; a loop that is closed has nobody left to tell."""

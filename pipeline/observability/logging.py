@@ -8,6 +8,7 @@ import msgspec
 from pydantic import SecretStr
 
 from pipeline.config import LogSettings
+from pipeline.observability.context import add_ids
 from pipeline.observability.redaction import MASK, names_a_secret, redact
 
 QUIETED = (
@@ -34,6 +35,7 @@ Scalar = str | int | float | bool | None
 def setup_logging(settings: LogSettings, service: str) -> None:
     """Send every log record of this process to stderr in the chosen format, marked with the service's name."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(add_ids)
     handler.setFormatter(JsonFormatter(service) if settings.format == "json" else TextFormatter(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -1,10 +1,11 @@
 """Every table that holds rows about users, found by its columns: a table that comes later is erased and exported too."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
 
+from pipeline.privacy.search import pattern
 from pipeline.storage.postgres import Connection
 from pipeline.storage.scripts import sql
 
@@ -45,6 +46,16 @@ async def erase_rows(connection: Connection, user_ids: Sequence[str]) -> dict[st
         statement = f'DELETE FROM "{table.name}" WHERE "{table.column}" = ANY($1::text[])'  # noqa: S608  # our own tables
         erased[table.name] = int((await connection.execute(statement, user_ids)).rpartition(" ")[2])
     return {name: count for name, count in erased.items() if count}
+
+
+async def erase_rejected(connection: Connection, needles: Collection[str]) -> dict[str, int]:
+    """Delete the records that the store kept apart, and that name one of `needles` as a whole word."""
+    wanted = pattern(needles)
+    held = await connection.fetch(sql("rejected_naming"), [needle.encode() for needle in needles])
+    mine = [r for r in held if any(wanted.search(part) for part in (r["key"], r["value"], r["error"].encode()))]
+    columns = [[row[n] for row in mine] for n in ("kafka_partition", "kafka_offset", "produced_at")]
+    await connection.execute(sql("delete_rejected"), *columns)
+    return {"store_rejected": len(mine)} if mine else {}
 
 
 async def export_rows(connection: Connection, user_id: str) -> dict[str, list[object]]:

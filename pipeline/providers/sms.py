@@ -16,7 +16,7 @@ class SmsMessage(NamedTuple):
 
     `sender` is a number (E.164 or a short code) or a name, as the account's settings have it; "": whichever the provider
     takes. `stream` is ``transactional`` or ``marketing``. Receipts go to `status_callback`, which names the notification; where a provider has no room for it, it is
-    given `notification_id` alone.
+    given `notification_id` alone. `ttl`: seconds for which carriers may try; None: as long as they like.
     """
 
     to: str
@@ -26,6 +26,7 @@ class SmsMessage(NamedTuple):
     notification_id: str
     status_callback: str
     stream: str
+    ttl: int | None = None
 
 
 class SmsProvider(Protocol):

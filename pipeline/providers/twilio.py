@@ -60,6 +60,9 @@ STATUSES: dict[int, Row] = {
 }
 """By HTTP status, where the answer has no known code. A 404 is a wrong account SID or address."""
 
+LONGEST_VALIDITY = 36_000
+"""Seconds, also what holds where none is named: https://www.twilio.com/docs/messaging/api/message-resource"""
+
 OPTED_OUT = "21610"
 """The person has answered STOP."""
 
@@ -160,6 +163,8 @@ def send_form(message: SmsMessage) -> bytes:
     """The form of ``POST …/Messages.json``; receipts go to the callback, which names the notification."""
     sender = {"MessagingServiceSid" if _is_service(message.sender) else "From": message.sender}
     form = {"To": message.to, **sender, "Body": message.text, "StatusCallback": message.status_callback}
+    if message.ttl is not None:
+        form["ValidityPeriod"] = str(min(message.ttl, LONGEST_VALIDITY))
     return urlencode(form).encode()
 
 

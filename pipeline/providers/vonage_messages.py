@@ -10,7 +10,7 @@ from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.http import Answer
 from pipeline.providers.sms import SmsMessage
 from pipeline.providers.table import Row, by_status
-from pipeline.providers.vonage_request import NAME, Request, plain_number
+from pipeline.providers.vonage_request import NAME, Request, plain_number, ttl_within
 from pipeline.providers.vonage_token import ApplicationToken
 
 BASE_URL = "https://api.nexmo.com"
@@ -152,5 +152,6 @@ def send_body(message: SmsMessage) -> bytes:
             "webhook_url": message.status_callback,
             "webhook_version": "v1",
             "sms": {"encoding_type": "text" if message.is_gsm else "unicode"},
+            **({} if message.ttl is None else {"ttl": ttl_within(message.ttl)}),
         }
     )

@@ -12,7 +12,7 @@ from pipeline.providers.base import Outcome, Scope, SendResult
 from pipeline.providers.http import Answer
 from pipeline.providers.sms import SmsMessage
 from pipeline.providers.table import Row, by_status
-from pipeline.providers.vonage_request import MOST_CALLBACK, NAME, Request, plain_number
+from pipeline.providers.vonage_request import MOST_CALLBACK, NAME, Request, plain_number, ttl_within
 
 BASE_URL = "https://rest.nexmo.com"
 
@@ -143,6 +143,8 @@ def send_form(message: SmsMessage, key: str, secret: str) -> bytes:
         "client-ref": message.notification_id,
         "status-report-req": "true",
     }
+    if message.ttl is not None:
+        form["ttl"] = str(ttl_within(message.ttl) * 1000)
     if len(message.status_callback) <= MOST_CALLBACK:
         form["callback"] = message.status_callback
     return urlencode(form).encode()

@@ -57,6 +57,7 @@ async def open_realtime(runtime: Runtime) -> AsyncIterator[str]:
     settings, realtime = runtime.settings, runtime.settings.realtime
     if not (settings.gateway.jwt.jwks_url or settings.gateway.jwt.hs256_secret.get_secret_value()):
         logger.warning("nobody can connect: set PIPELINE_GATEWAY__JWT__HS256_SECRET or PIPELINE_GATEWAY__JWT__JWKS_URL")
+    runtime.health.need("redis", "postgresql")
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(settings.redis))
         pool = await stack.enter_async_context(await open_pool(settings.postgres))

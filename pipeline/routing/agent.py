@@ -18,10 +18,11 @@ from mode.types.signals import BaseSignalT
 from pipeline.config import KafkaSettings, RouterSettings
 from pipeline.errors import Unavailable
 from pipeline.kafka.names import INGEST, ROUTER_GROUP
+from pipeline.kafka.standing import Standing
 from pipeline.observability.metrics import Metrics
 from pipeline.routing.router import RETRY, Handed, Router
 from pipeline.routing.security import broker_credentials
-from pipeline.routing.transport import SCHEME, Chunk, ChunkTopic
+from pipeline.routing.transport import SCHEME, Chunk, ChunkTopic, WatchedApp
 
 AHEAD = 16
 """Bites that may be decided and not yet acknowledged by Kafka; together hardly more than `AHEAD_RECORDS`."""
@@ -41,15 +42,20 @@ STOP_TIMEOUT = 8.0
 """Seconds that a stop may take. Leaving at once is safe: nothing that was not acknowledged is committed."""
 
 
-class RouterApp(faust.App):
+class RouterApp(WatchedApp):
     """Keeps nothing on disk, so that the root file system may be read-only."""
 
     def _create_directories(self) -> None:
         pass
 
 
-def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router, metrics: Metrics) -> faust.App:
-    """The Faust application: one agent on the ingest topic that hands whole fetches to `router`."""
+def make_app(
+    kafka: KafkaSettings, settings: RouterSettings, router: Router, metrics: Metrics, standing: Standing
+) -> RouterApp:
+    """The Faust application: one agent on the ingest topic that hands whole fetches to `router`.
+
+    `standing` is told when the group has let it in, and that it polls.
+    """
     app = RouterApp(
         ROUTER_GROUP,
         broker=[f"{SCHEME}://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
@@ -90,7 +96,13 @@ def make_app(kafka: KafkaSettings, settings: RouterSettings, router: Router, met
         metrics.rebalances.labels(INGEST).inc()
         metrics.router_partitions.set(sum(partition.topic == INGEST for tps in assigned for partition in tps))
 
+    async def join(_app: object, /, *_assigned: set[TP], signal: BaseSignalT[Any], **_kwargs: object) -> None:
+        del signal
+        standing.joined()
+
+    app.polled = standing.polled
     app.agent(ingest, name="router")(route)
+    app.on_partitions_assigned.connect(join)
     app.on_partitions_revoked.connect(forget)
     app.on_partitions_assigned.connect(count)
     return app
@@ -213,12 +225,13 @@ class _Belt:
         return True
 
 
-async def run_app(app: faust.App, stopping: asyncio.Event) -> None:
+async def run_app(app: RouterApp, stopping: asyncio.Event, standing: Standing) -> None:
     """Run until `stopping` is set.
 
     Raises:
         Unavailable: the agent gave up; what it had not acknowledged will be routed again.
     """
+    standing.begin()
     await app.start()
     waits = [asyncio.ensure_future(stopping.wait()), asyncio.ensure_future(app.wait_until_stopped())]
     try:
@@ -226,6 +239,7 @@ async def run_app(app: faust.App, stopping: asyncio.Event) -> None:
     finally:
         for wait in waits:
             wait.cancel()
+        standing.end()
         with suppress(TimeoutError):
             await asyncio.wait_for(app.stop(), STOP_TIMEOUT)
     if app.crash_reason is not None:

@@ -30,6 +30,7 @@ from pipeline.routing.decide import urgency
 from pipeline.routing.lobby import Lobby
 from pipeline.routing.plan import Incoming, IngestRecord, Known, Planner, Routed
 from pipeline.routing.state import RouterState
+from pipeline.routing.traced import EventSpans
 from pipeline.storage.redis import REDIS_AWAY
 
 T = TypeVar("T")
@@ -75,7 +76,9 @@ class Router:
         health: Health,
         metrics: Metrics,
         clock: Callable[[], int] = now_ms,
+        spans: EventSpans | None = None,
     ) -> None:
+        self._spans = spans
         self._settings = settings
         self._catalogue = catalogue
         self._book = book
@@ -141,6 +144,8 @@ class Router:
                 planner.refuse(event, error.reason)
         await self._patiently(lambda: self._state.write(planner, known, self._clock()))
         handed = await self._hand_over(planner.records + rejected)
+        if self._spans is not None:
+            self._spans.end()
         self._count(planner.routed)
         if chunk:
             self._metrics.router_batch.observe(len(chunk))
@@ -178,6 +183,8 @@ class Router:
             rejected.append(self._reject(record, error))
             return None
         traceparent = header(record.headers, Header.TRACEPARENT)
+        if self._spans is not None:
+            traceparent = self._spans.begin(traceparent, decoded.event.event_id, decoded.event.event_type)
         origin = origin_of(record.headers)
         incoming = Incoming(
             record,

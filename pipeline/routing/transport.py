@@ -9,7 +9,7 @@ Registered as the Faust transport ``notifications://`` by an entry point.
 """
 
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import faust
@@ -23,6 +23,16 @@ Chunk = Sequence[ConsumerRecord[bytes, bytes]]
 """Records of one partition, in order; never empty."""
 
 
+def nobody_watches() -> None:
+    """What an application that is not watched does at each poll."""
+
+
+class WatchedApp(faust.App):
+    """Has `polled` called whenever its consumer asks for records, or goes on handing them out."""
+
+    polled: Callable[[], None] = staticmethod(nobody_watches)
+
+
 class Consumer(driver.Consumer):
     """Yields one message for each partition that a fetch brought records from."""
 
@@ -32,6 +42,8 @@ class Consumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's signature
         """Fetch once; stop handing out as soon as a rebalance begins (what is left is fetched again)."""
+        polled: Callable[[], None] = getattr(self.app, "polled", nobody_watches)
+        polled()
         fetched, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         if fetched is None:
@@ -46,6 +58,7 @@ class Consumer(driver.Consumer):
                 message = _as_message(tp, records, generation)
                 self._handed_out[tp].append(message)
                 yield tp, message
+                polled()
 
     def _interrupted(self, generation: int) -> bool:
         return not self.flow_active or self.app.consumer_generation_id != generation

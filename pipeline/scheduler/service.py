@@ -14,6 +14,7 @@ from pipeline.kafka.names import DEFERRED, DELIVERY_STATUS, INGEST, INGEST_DLQ, 
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.producer import AsyncProducer
 from pipeline.kafka.source import KafkaSource
+from pipeline.kafka.standing import part_of
 from pipeline.kafka.statistics import Statistics
 from pipeline.observability.patience import until_available
 from pipeline.runtime import Runtime, unless_stopped
@@ -57,6 +58,7 @@ async def serve_scheduler(runtime: Runtime) -> None:
 
 async def _kafka_ready(runtime: Runtime) -> GroupProtocol:
     kafka, health = runtime.settings.kafka, runtime.health
+    health.need(part_of(DEFERRED))
     await wait_for_topics(kafka, [DEFERRED, INGEST, DELIVERY_STATUS, INGEST_DLQ], health)
     return await until_available(
         "kafka", lambda: asyncio.to_thread(choose_protocol, kafka), away=(Unavailable,), health=health

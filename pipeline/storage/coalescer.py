@@ -42,6 +42,10 @@ class Coalescer(Generic[K, R]):
 
     async def call(self, item: K) -> R:
         """The result for `item`."""
+        return await self.submit(item)
+
+    def submit(self, item: K) -> "asyncio.Future[R]":
+        """The same for who does not wait; what the future fails with must be looked at."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._unanswered += 1
@@ -51,7 +55,7 @@ class Coalescer(Generic[K, R]):
         elif self._timer is None:
             lone = loop.time() >= self._next_start
             self._timer = loop.call_soon(self._start) if lone else loop.call_at(self._next_start, self._start)
-        return await future
+        return future
 
     def _start(self) -> None:
         loop = asyncio.get_running_loop()

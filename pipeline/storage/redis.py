@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
@@ -48,7 +48,7 @@ def open_redis(settings: RedisSettings) -> Redis:
 
     A broken connection is tried again twice within a third of a second, so that a restart of the server does not
     show: a command may therefore run twice, and every script must bear that. A server that hangs is given up after
-    `RedisSettings.timeout`.
+    `RedisSettings.timeout`, and so is a call that finds all `RedisSettings.pool_size` connections in use for so long.
 
     For a cluster it is the library's `RedisCluster`, which has the commands of `Redis`, but refuses one whose keys lie in
     different slots: calls about many users go through `pipeline.storage.slots`.
@@ -63,20 +63,24 @@ def open_redis(settings: RedisSettings) -> Redis:
 
 
 def _open_server(settings: RedisSettings) -> Redis:
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         settings.url,
+        max_connections=settings.pool_size,
+        timeout=settings.timeout,
         connection_class=PackingConnection,
         socket_connect_timeout=min(CONNECT_TIMEOUT, settings.timeout),
         socket_timeout=settings.timeout,
         socket_keepalive=True,
         retry=_retry(),
     )
+    return Redis.from_pool(pool)
 
 
 def _open_cluster(settings: RedisSettings) -> RedisCluster:
     """Finds the nodes by the one that the URL names, and finds them anew when one of them fails or moves."""
     return PatientCluster.from_url(
         settings.url,
+        max_connections=settings.pool_size,
         socket_connect_timeout=min(CONNECT_TIMEOUT, settings.timeout),
         socket_timeout=settings.timeout,
         socket_keepalive=True,

@@ -1,5 +1,6 @@
 """Where references wait for receipts that bring back nothing but a notification's id, as those about SMS do."""
 
+from collections.abc import Iterable
 from typing import Self
 
 from redis.asyncio import Redis
@@ -8,6 +9,7 @@ from pipeline.config import Settings
 from pipeline.errors import Unavailable
 from pipeline.events.references import Reference, Seal
 from pipeline.storage.redis import REDIS_AWAY
+from pipeline.storage.slots import get_many
 
 
 class ReferenceShelf:
@@ -34,10 +36,12 @@ class ReferenceShelf:
             except REDIS_AWAY as error:
                 raise Unavailable(f"Redis cannot be reached: {type(error).__name__}") from error
 
-    async def find(self, notification_id: str) -> Reference | None:
-        """The reference; None: nobody put one there lately. Raises one of `REDIS_AWAY`."""
-        sealed = await self._redis.get(_key(notification_id))
-        return self._seal.open(sealed.decode()) if isinstance(sealed, bytes) else None
+    async def find(self, notification_ids: Iterable[str]) -> dict[str, Reference]:
+        """The references by id, of those that somebody put there lately. Raises one of `REDIS_AWAY`."""
+        ids = list(dict.fromkeys(notification_ids))
+        kept = await get_many(self._redis, [_key(id_) for id_ in ids]) if ids else []
+        opened = {id_: self._seal.open(sealed.decode()) for id_, sealed in zip(ids, kept, strict=True) if sealed}
+        return {id_: reference for id_, reference in opened.items() if reference}
 
 
 def open_seal(settings: Settings) -> Seal:

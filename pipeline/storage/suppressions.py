@@ -92,12 +92,15 @@ class Suppressions:
         added = sum(row["is_new"] for row in rows)
         return Put(added, len(rows) - added)
 
-    async def remove(self, entry: Entry, *, every_stream: bool) -> int:
-        """Take what `entry` names off the list, on its stream or on every one; how many entries that were."""
+    async def remove(self, entry: Entry, *, every_stream: bool, reason: str | None = None) -> int:
+        """Take what `entry` names off the list, on its stream or on every one; how many entries that were.
+
+        `reason`: only what is there for that reason; None: for whatever reason.
+        """
         stream = None if every_stream else entry.stream
         subject = (entry.address, entry.address_hash, None if entry.is_of_address else entry.user_id)
         with reachable():
-            rows = await self._pool.fetch(sql("remove_suppressions"), entry.channel, stream, *subject)
+            rows = await self._pool.fetch(sql("remove_suppressions"), entry.channel, stream, *subject, reason)
         await self._on_change(_users(rows))
         return len(rows)
 

@@ -66,13 +66,13 @@ class Archive:
         Raises:
             Unavailable: PostgreSQL or the storage does not answer, or the storage does not give back what was written.
         """
-        with self._connect() as connection:
-            if connection.execute(_sql("archive_lock")).fetchone() != (True,):
+        with connect(self._dsn) as connection:
+            if connection.execute(statement("archive_lock")).fetchone() != (True,):
                 logger.info("another process is archiving")
                 return
             for dataset in SHAPES:
                 _place_late_rows(connection, dataset, before)
-            for dataset, day in connection.execute(_sql("days_to_archive"), (before,)).fetchall():
+            for dataset, day in connection.execute(statement("days_to_archive"), (before,)).fetchall():
                 if (done := self._archive(connection, dataset, day)) is not None:
                     yield done
 
@@ -85,15 +85,15 @@ class Archive:
         """
         manifest = self._files.manifest(dataset, day)
         table = f"restored_{_partition(dataset, day)}"
-        with self._connect() as connection, connection.transaction():
+        with connect(self._dsn) as connection, connection.transaction():
             if _exists(connection, table):
-                if _contents(connection, table, manifest.columns) != (manifest.rows, manifest.fingerprint):
+                if contents(connection, table, manifest.columns) != (manifest.rows, manifest.fingerprint):
                     raise ConfigurationError(f"table {table} is there and differs from the archive: drop it first")
                 return table, manifest.rows
-            connection.execute(_filled("create_restored", table=table, dataset=dataset))
+            connection.execute(filled("create_restored", table=table, dataset=dataset))
             for rows in self._files.read(dataset, day):
-                _copy(connection, table, manifest.columns, rows)
-            if _contents(connection, table, manifest.columns) != (manifest.rows, manifest.fingerprint):
+                copy_rows(connection, table, manifest.columns, rows)
+            if contents(connection, table, manifest.columns) != (manifest.rows, manifest.fingerprint):
                 raise Unavailable(f"the archive's {dataset} of {day} is damaged: it is not what its manifest says")
         return table, manifest.rows
 
@@ -115,26 +115,26 @@ class Archive:
         _note(connection, dataset, day, "exporting")
         columns = SHAPES[dataset]._fields
         with connection.transaction():
-            connection.execute(_sql("as_of_now"))
-            contents = _contents(connection, _partition(dataset, day), columns)
+            connection.execute(statement("as_of_now"))
+            found = contents(connection, _partition(dataset, day), columns)
             self._step("write")
             written = self._files.write(dataset, day, _rows(connection, dataset, day))
         self._step("verify")
-        if written.rows != contents.rows or self._files.measure(dataset, day) != written:
+        if written.rows != found.rows or self._files.measure(dataset, day) != written:
             raise Unavailable(f"the archive does not give back what was written: {self._files.path(dataset, day)}")
         self._step("write manifest")
         self._files.put_manifest(
             Manifest(
                 dataset=dataset,
                 day=day,
-                rows=contents.rows,
+                rows=found.rows,
                 digest=written.digest,
-                fingerprint=contents.fingerprint,
+                fingerprint=found.fingerprint,
                 columns=columns,
             )
         )
         self._step("note verified")
-        _note(connection, dataset, day, "verified", contents)
+        _note(connection, dataset, day, "verified", found)
 
     def _is_intact(self, dataset: str, day: date) -> bool:
         try:
@@ -147,16 +147,16 @@ class Archive:
         """None: rows came in since; the day is archived afresh another time."""
         table, columns = _partition(dataset, day), SHAPES[dataset]._fields
         with connection.transaction():
-            connection.execute(_filled("lock_partition", table=table))
-            contents = _contents(connection, table, columns)
-            if _noted(connection, dataset, day) != ("verified", *contents):
+            connection.execute(filled("lock_partition", table=table))
+            found = contents(connection, table, columns)
+            if _noted(connection, dataset, day) != ("verified", *found):
                 _note(connection, dataset, day, "exporting")
                 logger.info("%s changed while it was archived; it stays for now", table)
                 return None
-            connection.execute(_filled("drop_partition", table=table))
-            _note(connection, dataset, day, "dropped", contents)
-        logger.info("archived %d rows of %s, and dropped it", contents.rows, table)
-        return Done(dataset, day, contents.rows)
+            connection.execute(filled("drop_partition", table=table))
+            _note(connection, dataset, day, "dropped", found)
+        logger.info("archived %d rows of %s, and dropped it", found.rows, table)
+        return Done(dataset, day, found.rows)
 
     def _reload(self, connection: Connection, dataset: str, day: date) -> None:
         """Put the archived rows beside those that came late, so that one file will hold both, none twice."""
@@ -165,31 +165,38 @@ class Archive:
                 _merge(connection, dataset, rows)
             _note(connection, dataset, day, "exporting")
 
-    @contextmanager
-    def _connect(self) -> Iterator[Connection]:
-        try:
-            with psycopg.connect(
-                self._dsn, autocommit=True, options=_OPTIONS, cursor_factory=psycopg.RawCursor
-            ) as opened:
-                opened.server_cursor_factory = psycopg.RawServerCursor
-                yield opened
-        except psycopg.errors.UndefinedTable as error:
-            raise ConfigurationError(f"{error}: run `pipeline migrate` first") from error
-        except (psycopg.OperationalError, psycopg.errors.DeadlockDetected) as error:
-            raise Unavailable(f"PostgreSQL does not answer, or others use what is to be archived: {error}") from error
+
+@contextmanager
+def connect(dsn: str) -> Iterator[Connection]:
+    """A connection whose texts of times are those that the fingerprints are made of.
+
+    Raises:
+        Unavailable: PostgreSQL does not answer, or others use what is to be archived.
+        ConfigurationError: it has no tables yet.
+    """
+    try:
+        with psycopg.connect(dsn, autocommit=True, options=_OPTIONS, cursor_factory=psycopg.RawCursor) as opened:
+            opened.server_cursor_factory = psycopg.RawServerCursor
+            yield opened
+    except psycopg.errors.UndefinedTable as error:
+        raise ConfigurationError(f"{error}: run `pipeline migrate` first") from error
+    except (psycopg.OperationalError, psycopg.errors.DeadlockDetected) as error:
+        raise Unavailable(f"PostgreSQL does not answer, or others use what is to be archived: {error}") from error
 
 
 def _partition(dataset: str, day: date) -> str:
     return f"{dataset}_{day:%Y%m%d}"
 
 
-def _sql(name: str) -> query.SQL:
+def statement(name: str) -> query.SQL:
     return query.SQL(sql(name))
 
 
-def _filled(name: str, columns: query.Composable | None = None, **names: str) -> query.Composed:
+def filled(name: str, columns: query.Composable | None = None, **names: str) -> query.Composed:
     """A statement with names of tables, and perhaps a list of columns, filled in."""
-    return _sql(name).format(columns=columns or query.SQL(""), **{k: query.Identifier(v) for k, v in names.items()})
+    return statement(name).format(
+        columns=columns or query.SQL(""), **{k: query.Identifier(v) for k, v in names.items()}
+    )
 
 
 def _list(columns: tuple[str, ...]) -> query.Composed:
@@ -197,22 +204,22 @@ def _list(columns: tuple[str, ...]) -> query.Composed:
 
 
 def _exists(connection: Connection, table: str) -> bool:
-    return connection.execute(_sql("table_exists"), (table,)).fetchone() == (True,)
+    return connection.execute(statement("table_exists"), (table,)).fetchone() == (True,)
 
 
 def _noted(connection: Connection, dataset: str, day: date) -> tuple[str | None, int | None, str | None]:
     """State, rows, fingerprint."""
-    state, rows, fingerprint = connection.execute(_sql("archive_state"), (dataset, day)).fetchone() or (None,) * 3
+    state, rows, fingerprint = connection.execute(statement("archive_state"), (dataset, day)).fetchone() or (None,) * 3
     return state, rows, fingerprint
 
 
 def _note(connection: Connection, dataset: str, day: date, state: str, contents: Contents | None = None) -> None:
-    connection.execute(_sql("note_archive"), (dataset, day, state, *(contents or (None, None))))
+    connection.execute(statement("note_archive"), (dataset, day, state, *(contents or (None, None))))
 
 
-def _contents(connection: Connection, table: str, columns: tuple[str, ...]) -> Contents:
+def contents(connection: Connection, table: str, columns: tuple[str, ...]) -> Contents:
     """Of named columns, so that a table that has got another one since compares equal."""
-    found = connection.execute(_filled("rows_contents", _list(columns), table=table)).fetchone()
+    found = connection.execute(filled("rows_contents", _list(columns), table=table)).fetchone()
     assert found is not None
     return Contents(*found)
 
@@ -222,29 +229,26 @@ def _rows(connection: Connection, dataset: str, day: date) -> Iterator[list[Row]
     uuid = query.SQL("notification_id::text")
     columns = query.SQL(", ").join(uuid if n == "notification_id" else query.Identifier(n) for n in names)
     with connection.cursor(name="archive") as cursor:
-        cursor.execute(_filled(f"read_{dataset}", columns, table=_partition(dataset, day)))
+        cursor.execute(filled(f"read_{dataset}", columns, table=_partition(dataset, day)))
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
             yield rows
 
 
-def _copy(connection: Connection, table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
-    statement = _filled("copy_rows", _list(columns), table=table)
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+def copy_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
+    with connection.cursor() as cursor, cursor.copy(filled("copy_rows", _list(columns), table=table)) as copy:
         for row in rows:
             copy.write_row(row)
 
 
 def _place_late_rows(connection: Connection, dataset: str, before: date) -> None:
     """Give a day of their own to rows whose day is archived already, or was never made."""
-    for (day,) in connection.execute(_sql(f"late_{dataset}"), (before,)).fetchall():
-        connection.execute(_sql("add_store_day"), (dataset, day))
+    for (day,) in connection.execute(statement(f"late_{dataset}"), (before,)).fetchall():
+        connection.execute(statement("add_store_day"), (dataset, day))
 
 
 def _merge(connection: Connection, dataset: str, rows: list[Row]) -> None:
-    if dataset == "history":
-        connection.execute(_sql("merge_history"), [list(column) for column in zip(*rows, strict=True)])
-        return
-    connection.execute(_sql("stage_statuses"))
-    connection.execute(_sql("empty_staged_statuses"))
-    _copy(connection, "staged_statuses", SHAPES[dataset]._fields, rows)
-    connection.execute(_sql("merge_staged_statuses"))
+    staged = {"history": "history", "status_events": "statuses"}[dataset]
+    connection.execute(statement(f"stage_{staged}"))
+    connection.execute(statement(f"empty_staged_{staged}"))
+    copy_rows(connection, f"staged_{staged}", SHAPES[dataset]._fields, rows)
+    connection.execute(statement(f"merge_staged_{staged}"))

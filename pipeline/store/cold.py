@@ -19,6 +19,8 @@ from pipeline.store.rows import EventRow, HistoryRow
 ROWS_AT_ONCE = 20_000
 """Rows in memory at a time, and in one row group of a file."""
 
+MANIFEST = "manifest.json"
+
 Row = tuple[Any, ...]
 
 SHAPES: dict[str, type[EventRow] | type[HistoryRow]] = {"status_events": EventRow, "history": HistoryRow}
@@ -75,6 +77,7 @@ class ColdStore:
             raise ConfigurationError("the archive needs pyarrow: install notification-pipeline[archive]") from None
         self._arrow = pyarrow
         self._parquet = pyarrow.parquet
+        self._fs = pyarrow.fs
         self._files, self._root = _open(pyarrow.fs, settings)
 
     def path(self, dataset: str, day: date, name: str = "rows.parquet") -> str:
@@ -82,6 +85,23 @@ class ColdStore:
 
     def write(self, dataset: str, day: date, chunks: Iterable[list[Row]]) -> Written:
         """Write a day's rows; what was there before is replaced in one go."""
+        written = self.write_part(dataset, day, chunks)
+        self.put_in_place(dataset, day)
+        return written
+
+    def days(self) -> list[tuple[str, date]]:
+        """All that is archived: dataset and day."""
+        found: list[tuple[str, date]] = []
+        for dataset in SHAPES:
+            selector = self._fs.FileSelector(f"{self._root}/{dataset}", allow_not_found=True)
+            with _answering():
+                names = [info.base_name for info in self._files.get_file_info(selector)]
+            days = sorted(name.removeprefix("day=") for name in names if name.startswith("day="))
+            found += [(dataset, date.fromisoformat(day)) for day in days if self._is_archived(dataset, day)]
+        return found
+
+    def write_part(self, dataset: str, day: date, chunks: Iterable[list[Row]]) -> Written:
+        """Write a day's rows beside what is there; `put_in_place` replaces it."""
         digest, schema = _Digest(), self._schema(dataset)
         path = self.path(dataset, day)
         with _answering():
@@ -95,25 +115,32 @@ class ColdStore:
                     columns = zip(*rows, strict=True)
                     arrays = [self._arrow.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
                     writer.write_batch(self._arrow.record_batch(arrays, schema=schema))
-            self._files.move(path + ".part", path)
         return digest.result()
+
+    def put_in_place(self, dataset: str, day: date) -> None:
+        with _answering():
+            self._files.move(self.path(dataset, day) + ".part", self.path(dataset, day))
 
     def read(self, dataset: str, day: date) -> Iterator[list[Row]]:
         """The day's rows, some thousands at a time."""
-        with _answering(), self._files.open_input_file(self.path(dataset, day)) as source:
+        return self._read(self.path(dataset, day))
+
+    def _read(self, path: str) -> Iterator[list[Row]]:
+        with _answering(), self._files.open_input_file(path) as source:
             for batch in self._parquet.ParquetFile(source).iter_batches(ROWS_AT_ONCE):
                 yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
     def measure(self, dataset: str, day: date) -> Written:
         """Read it all again."""
-        digest = _Digest()
-        for rows in self.read(dataset, day):
-            digest.add(rows)
-        return digest.result()
+        return _measured(self.read(dataset, day))
 
-    def put_manifest(self, manifest: Manifest) -> None:
+    def measure_part(self, dataset: str, day: date) -> Written:
+        """Read again what `write_part` wrote."""
+        return _measured(self._read(self.path(dataset, day) + ".part"))
+
+    def put_manifest(self, manifest: Manifest, name: str = MANIFEST) -> None:
         with _answering():
-            path = self.path(manifest.dataset, manifest.day, "manifest.json")
+            path = self.path(manifest.dataset, manifest.day, name)
             with self._files.open_output_stream(path + ".part") as out:
                 out.write(msgspec.json.encode(manifest))
             self._files.move(path + ".part", path)
@@ -125,14 +152,29 @@ class ColdStore:
             ConfigurationError: this day is not in the archive.
             Unavailable: the manifest cannot be read.
         """
-        path = self.path(dataset, day, "manifest.json")
+        found = self.pending(dataset, day, MANIFEST)
+        if found is None:
+            path = self.path(dataset, day, MANIFEST)
+            raise ConfigurationError(f"there is no {dataset} of {day} in the archive ({path})")
+        return found
+
+    def pending(self, dataset: str, day: date, name: str) -> Manifest | None:
+        """A manifest under another name; None: there is none. Raises Unavailable as `manifest`."""
+        path = self.path(dataset, day, name)
         try:
             with _answering(), self._files.open_input_file(path) as source:
                 return msgspec.json.decode(source.read(), type=Manifest)
         except FileNotFoundError:
-            raise ConfigurationError(f"there is no {dataset} of {day} in the archive ({path})") from None
+            return None
         except msgspec.DecodeError as error:
             raise Unavailable(f"{path} is damaged: {error}") from None
+
+    def remove(self, dataset: str, day: date, name: str) -> None:
+        with _answering():
+            self._files.delete_file(self.path(dataset, day, name))
+
+    def _is_archived(self, dataset: str, day: str) -> bool:
+        return self.pending(dataset, date.fromisoformat(day), MANIFEST) is not None
 
     def _schema(self, dataset: str) -> Any:
         arrow = self._arrow
@@ -140,6 +182,13 @@ class ColdStore:
         types = {datetime: instant, str: arrow.string(), int: arrow.int32(), bool: arrow.bool_()}
         hints = get_type_hints(SHAPES[dataset])
         return arrow.schema([(name, types.get(hints[name], instant)) for name in SHAPES[dataset]._fields])
+
+
+def _measured(chunks: Iterable[list[Row]]) -> Written:
+    digest = _Digest()
+    for rows in chunks:
+        digest.add(rows)
+    return digest.result()
 
 
 def _open(fs: Any, settings: ArchiveSettings) -> tuple[Any, str]:

@@ -61,7 +61,8 @@ class Intake(Unremembering):
         self._health = health
         self._metrics = metrics
         self._partitions: dict[int, _Partition] = {}
-        self._arrivals: asyncio.Queue[_Arrival] = asyncio.Queue()
+        self._arrivals: list[_Arrival] = []
+        self._arrived = asyncio.Event()
         self._storing = asyncio.Lock()
 
     async def run(self, source: KafkaSource) -> None:
@@ -89,12 +90,12 @@ class Intake(Unremembering):
             self._partitions[number] = _Partition(number)
 
     def received(self, records: Sequence[Inbound]) -> None:
-        for record in records:
-            partition = self._partitions.get(record.partition)
-            if partition is None:
-                self._source.give_back()
-            else:
-                self._arrivals.put_nowait(_Arrival(partition, record, self._read(record)))
+        partitions, read = self._partitions, self._read
+        ours = [_Arrival(p, r, read(r)) for r in records if (p := partitions.get(r.partition)) is not None]
+        self._arrivals += ours
+        self._arrived.set()
+        if len(ours) < len(records):
+            self._source.give_back(len(records) - len(ours))
 
     async def revoked(self, partitions: Collection[int]) -> Offsets:
         leaving = self._leave(partitions)
@@ -116,9 +117,11 @@ class Intake(Unremembering):
 
     async def _store_all(self) -> None:
         while True:
-            batch = [await self._arrivals.get()]
-            while not self._arrivals.empty() and len(batch) < self._settings.batch:
-                batch.append(self._arrivals.get_nowait())
+            await self._arrived.wait()
+            batch = self._arrivals[: self._settings.batch]
+            del self._arrivals[: self._settings.batch]
+            if not self._arrivals:
+                self._arrived.clear()
             async with self._storing:
                 ours = [arrival for arrival in batch if not arrival.partition.gone]
                 await self._store(ours)

@@ -108,7 +108,7 @@ _MARKS: dict[str, tuple[int, bool, bool, bool, bool, bool]] = {
 _rank = itemgetter(
     *(HistoryRow._fields.index(f) for f in ("stage", "changed_at", "attempt", "status", "reason", "provider"))
 )
-"""Compared by ``merge_history.sql`` in the same order."""
+"""Compared by ``merge_staged_history.sql`` in the same order."""
 
 
 def event_row(status: DeliveryStatus) -> EventRow:

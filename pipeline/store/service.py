@@ -10,6 +10,7 @@ from pipeline.kafka.group_protocol import GroupProtocol, choose_protocol
 from pipeline.kafka.names import DELIVERY_STATUS, STORE_GROUP
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.source import KafkaSource
+from pipeline.kafka.standing import part_of
 from pipeline.observability.lag import Sampler
 from pipeline.observability.patience import until_available
 from pipeline.runtime import Background, Runtime, unless_stopped
@@ -47,6 +48,7 @@ async def serve_store(runtime: Runtime) -> None:
 
 async def _kafka_ready(runtime: Runtime) -> GroupProtocol:
     kafka, health = runtime.settings.kafka, runtime.health
+    health.need(part_of(DELIVERY_STATUS))
     await wait_for_topics(kafka, [DELIVERY_STATUS], health)
     return await until_available(
         "kafka", lambda: asyncio.to_thread(choose_protocol, kafka), away=(Unavailable,), health=health

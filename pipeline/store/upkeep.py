@@ -15,6 +15,7 @@ from pipeline.storage.postgres import Pool, reachable
 from pipeline.storage.scripts import sql
 from pipeline.store.archive import Archive
 from pipeline.store.intake import TRY_AGAIN
+from pipeline.store.retention import Retention
 
 logger = logging.getLogger(__name__)
 
@@ -77,11 +78,13 @@ class Upkeep:
         self._health = health
         self._metrics = metrics
         self._clock = clock
+        self._retention = Retention(pool, settings.retention)
 
     async def run(self) -> None:
         """Now and every ``store.upkeep`` seconds, until cancelled."""
         while True:
             await until_available("upkeep", self.once, away=TRY_AGAIN, health=self._health)
+            await until_available("upkeep", self.expire, away=TRY_AGAIN, health=self._health)
             await self._archive()
             await asyncio.sleep(self._settings.upkeep)
 
@@ -96,6 +99,16 @@ class Upkeep:
         first = now if present else now - timedelta(days=self._settings.archive.after_days - 1)
         await add_days(self._pool, first, now + timedelta(days=self._settings.days_ahead))
         await self._show(now)
+
+    async def expire(self) -> None:
+        """Delete what its category is kept no longer for.
+
+        Raises:
+            one of `TRY_AGAIN`: what was done so far stays.
+        """
+        days = {p.name: p.day for p in await partitions(self._pool)}
+        if deleted := await self._retention.once(self._clock(), days):
+            logger.info("deleted %d rows that were older than their categories are kept", deleted)
 
     async def _show(self, now: date) -> None:
         days = {dataset: [p.day for p in await partitions(self._pool) if p.dataset == dataset] for dataset in DATASETS}

@@ -11,6 +11,7 @@ from pipeline.catalogue.document import CatalogueDocument
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Catalogue, Entry, Stream
 from pipeline.catalogue.schemas import violation
+from pipeline.config.failover import MAX_SEGMENTS
 from pipeline.errors import CatalogueError, TemplateError
 from pipeline.events.records import NotificationRequested
 from pipeline.events.vocabulary import Channel
@@ -37,8 +38,11 @@ class Report:
     rendered: int = 0
 
 
-def check_templates(root: Path, catalogue_path: Path) -> Report:
-    """Look at every template under `root`, as the event types of the catalogue use them. Raises nothing for mistakes."""
+def check_templates(root: Path, catalogue_path: Path, *, max_segments: int = MAX_SEGMENTS) -> Report:
+    """Look at every template under `root`, as the event types of the catalogue use them. Raises nothing for mistakes.
+
+    `max_segments`: what an SMS may take (``sms.max_segments``).
+    """
     report = Report()
     try:
         store = TemplateStore.load(root)
@@ -53,7 +57,7 @@ def check_templates(root: Path, catalogue_path: Path) -> Report:
         report.problems += error.problems
         return report
     report.problems += missing_templates(store, catalogue, catalogue_path)
-    _render_all(store, catalogue, schemas, report)
+    _render_all(store, catalogue, schemas, report, max_segments)
     return report
 
 
@@ -120,12 +124,14 @@ def _unsafe(paths: Iterator[Path]) -> list[str]:
     return problems
 
 
-def _render_all(store: TemplateStore, catalogue: Catalogue, schemas: Mapping[str, object], report: Report) -> None:
+def _render_all(
+    store: TemplateStore, catalogue: Catalogue, schemas: Mapping[str, object], report: Report, max_segments: int
+) -> None:
     told: set[str] = set()
     for pattern, entry in catalogue.entries.items():
         for data in _samples(pattern, entry, schemas.get(pattern), report):
             for template in _used(store, entry):
-                for problem in _problems(template, pattern, entry, data):
+                for problem in _problems(template, pattern, entry, data, max_segments):
                     if problem not in told:
                         told.add(problem)
                         report.problems.append(f"{problem} (event type {pattern}, data {json.dumps(data)[:200]})")
@@ -157,7 +163,7 @@ def _used(store: TemplateStore, entry: Entry) -> Iterator[ChannelTemplate]:
         yield from (t for t in store if (t.name, t.channel) == (name, channel))
 
 
-def _problems(template: ChannelTemplate, pattern: str, entry: Entry, data: Json) -> Iterator[str]:
+def _problems(template: ChannelTemplate, pattern: str, entry: Entry, data: Json, max_segments: int) -> Iterator[str]:
     where = next(iter(template.files.values())).path.parent
     try:
         context = sample_context(pattern.replace("*", "sample"), json.dumps(data), template.locale)
@@ -167,7 +173,7 @@ def _problems(template: ChannelTemplate, pattern: str, entry: Entry, data: Json)
         return
     if empty := [name for name in ("subject", "title", "text") if name in parts and not parts[name].strip()]:
         yield f"{where}: {template.channel} renders an empty {empty[0]}"
-    if wrong := too_large(template.channel, measures(template.channel, parts)):
+    if wrong := too_large(template.channel, measures(template.channel, parts), max_segments=max_segments):
         yield f"{where}: {wrong}"
     marketing = entry.category.stream is Stream.MARKETING and template.channel is Channel.EMAIL
     if marketing and SAMPLE_UNSUBSCRIBE_URL not in parts["html"]:

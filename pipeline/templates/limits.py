@@ -37,10 +37,10 @@ def push_payload(parts: Mapping[str, str]) -> dict[str, object]:
     return {"notification": {"title": title, "body": body}}
 
 
-def too_large(channel: Channel, taken: Mapping[str, int]) -> str:
-    """What is wrong with these `measures`; empty: nothing."""
-    if channel is Channel.SMS and taken["segments"] > MAX_SEGMENTS:
-        return f"the SMS takes {taken['segments']} segments, {MAX_SEGMENTS} are allowed: shorten it"
+def too_large(channel: Channel, taken: Mapping[str, int], *, max_segments: int = MAX_SEGMENTS) -> str:
+    """What is wrong with these `measures`; empty: nothing. `max_segments` is the setting of SMS."""
+    if channel is Channel.SMS and taken["segments"] > max_segments:
+        return f"the SMS takes {taken['segments']} segments, {max_segments} are allowed: shorten it"
     if channel is Channel.PUSH and taken["bytes"] > MAX_PUSH:
         return f"the push message takes about {taken['bytes']} bytes, {MAX_PUSH} are allowed: truncate title and body"
     if channel is Channel.EMAIL and taken["html_bytes"] > CLIPPED_MAIL:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.config.failover import MAX_SEGMENTS
 from pipeline.events.vocabulary import Channel
 from pipeline.templates.layout import PARTS
 from pipeline.templates.limits import measures, push_payload, too_large
@@ -12,8 +13,10 @@ from pipeline.templates.rendering import ChannelTemplate, Context
 _FILES = {(Channel.EMAIL, "html"): "email.html", (Channel.EMAIL, "text"): "email.txt"}
 
 
-def preview(template: ChannelTemplate, context: Context) -> dict[str, object]:
+def preview(template: ChannelTemplate, context: Context, *, max_segments: int = MAX_SEGMENTS) -> dict[str, object]:
     """Every part by its name, then ``payload`` (push), ``size`` (`measures`) and ``too_large`` where it is.
+
+    `max_segments`: what an SMS may take (``sms.max_segments``).
 
     Raises:
         TemplateError: it cannot be rendered with this data.
@@ -22,8 +25,8 @@ def preview(template: ChannelTemplate, context: Context) -> dict[str, object]:
     shown: dict[str, object] = dict(parts)
     if template.channel is Channel.PUSH:
         shown["payload"] = push_payload(parts)
-    shown["size"] = measures(template.channel, parts)
-    if wrong := too_large(template.channel, measures(template.channel, parts)):
+    shown["size"] = taken = measures(template.channel, parts)
+    if wrong := too_large(template.channel, taken, max_segments=max_segments):
         shown["too_large"] = wrong
     return shown
 

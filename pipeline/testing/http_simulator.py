@@ -45,6 +45,8 @@ class Accepted:
     recipient: str
     reply: Reply
     message_id: str = ""
+    reference: str = ""
+    callback: str = ""
 
 
 class HttpSimulator(ABC):
@@ -158,7 +160,16 @@ class HttpSimulator(ABC):
             return  # a dry run
         self.bodies.append(body)
         self.received.accept(accepted.notification_id, accepted.recipient)
-        self.on_receipt(Receipt(kind, accepted.notification_id, accepted.recipient, accepted.message_id))
+        self.on_receipt(
+            Receipt(
+                kind,
+                accepted.notification_id,
+                accepted.recipient,
+                accepted.message_id,
+                accepted.reference,
+                accepted.callback,
+            )
+        )
 
     async def _keep_silent(self, seconds: float) -> None:
         try:

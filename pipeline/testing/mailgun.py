@@ -66,12 +66,14 @@ class MailgunSimulator(HttpSimulator):
         if self._domains is not None and domain not in self._domains:
             raise Invalid("domain", error_reply(404, f"Domain not found: {domain}"))
         try:
-            notification_id, recipient = _read(request, body)
+            notification_id, recipient, reference = _read(request, body)
         except ValueError as error:
             raise Invalid(f"form: {error}", error_reply(400, str(error))) from error
         message_id = f"{secrets.token_hex(10)}@{domain}"
         answer = {"id": f"<{message_id}>", "message": "Queued. Thank you."}
-        return Accepted(notification_id, recipient, Reply(200, json.dumps(answer).encode(), _JSON), message_id)
+        return Accepted(
+            notification_id, recipient, Reply(200, json.dumps(answer).encode(), _JSON), message_id, reference
+        )
 
     def refusal(self, fault: Fault) -> Reply:
         """See `HttpSimulator.refusal`."""
@@ -87,8 +89,8 @@ class MailgunSimulator(HttpSimulator):
                 return error_reply(500, "Internal Server Error")
 
 
-def _read(request: web.BaseRequest, body: bytes) -> tuple[str, str]:
-    """Check a mail to one recipient; its notification id and the recipient.
+def _read(request: web.BaseRequest, body: bytes) -> tuple[str, str, str]:
+    """Check a mail to one recipient; its notification id, the recipient, and what shall come back with receipts.
 
     Raises:
         ValueError: Mailgun would refuse it; says what is wrong.
@@ -107,7 +109,7 @@ def _read(request: web.BaseRequest, body: bytes) -> tuple[str, str]:
     notification_id = fields.get("v:notification_id", [""])[0]
     if not notification_id or fields.get("h:X-Notification-ID") != [notification_id]:
         raise ValueError("v:notification_id is missing, or is not the header's X-Notification-ID")
-    return notification_id, recipient
+    return notification_id, recipient, fields.get("v:notification_ref", [""])[0]
 
 
 def _check_options(fields: dict[str, list[str]]) -> None:

@@ -22,6 +22,16 @@ from pipeline.testing.smtp import KEPT_MAILS, SmtpSimulator
 from pipeline.testing.sns import SnsSimulator
 from pipeline.testing.twilio import TwilioSimulator
 from pipeline.testing.vonage import VonageSimulator
+from pipeline.testing.webhooks import (
+    MailgunSigner,
+    ReceiptSender,
+    SendGridSigner,
+    Signer,
+    SnsSigner,
+    TwilioSigner,
+    VonageSigner,
+)
+from pipeline.testing.webhooks.sns import TOPIC as SES_TOPIC
 from pipeline.testing.webpush import WebPushSimulator
 from pipeline.users.synthetic import WEB_PUSH_HOST
 
@@ -37,7 +47,15 @@ class Providers:
     Use as an async context manager. The three that push share one account of what they received.
     """
 
-    def __init__(self, behaviour: Behaviour | None = None, seed: int = 0, *, keep_mails: int = KEPT_MAILS) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour | None = None,
+        seed: int = 0,
+        *,
+        keep_mails: int = KEPT_MAILS,
+        receipts_to: str = "",
+    ) -> None:
+        """`receipts_to`: the gateway that is told what became of messages; empty: nobody is."""
         self.fcm = FcmSimulator(Script(behaviour, seed))
         self.mail = Received()
         """What all mail providers received together."""
@@ -52,6 +70,11 @@ class Providers:
         self.ses = SesSimulator(Script(behaviour, seed + 3), also=self.mail)
         self.sendgrid = SendGridSimulator(Script(behaviour, seed + 4), also=self.mail)
         self.mailgun = MailgunSimulator(Script(behaviour, seed + 5), also=self.mail)
+        self.receipts = ReceiptSender(receipts_to)
+        """Tells of what the simulators have accepted, by signed webhooks: ``receipts.url`` may be set at any time."""
+        self.twilio_webhooks = TwilioSigner(self.twilio.account_sid, self.twilio.auth_token)
+        self.sendgrid_webhooks, self.mailgun_webhooks = SendGridSigner(), MailgunSigner()
+        self.ses_webhooks, self.vonage_webhooks = SnsSigner(), VonageSigner()
         self._folder = Path()
         self._stack = AsyncExitStack()
 
@@ -61,6 +84,8 @@ class Providers:
         mail, sms = (self.smtp, self.ses, self.sendgrid, self.mailgun), (self.twilio, self.vonage, self.sns)
         for simulator in (*push, *mail, *sms):
             await self._stack.enter_async_context(simulator)
+        await self._stack.enter_async_context(self.receipts)
+        self._tell_receipts()
         self._folder = Path(folder)
         self.fcm.write_service_account(self._service_account)
         self.apns.tokens.write_key(self._signing_key)
@@ -71,6 +96,19 @@ class Providers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    def _tell_receipts(self) -> None:
+        self.ses_webhooks.base_url = self.ses.base_url
+        self.ses.sns_certificate = self.ses_webhooks.certificate
+        told: Sequence[tuple[HttpSimulator, Signer]] = (
+            (self.twilio, self.twilio_webhooks),
+            (self.vonage, self.vonage_webhooks),
+            (self.sendgrid, self.sendgrid_webhooks),
+            (self.mailgun, self.mailgun_webhooks),
+            (self.ses, self.ses_webhooks),
+        )
+        for simulator, signer in told:
+            simulator.on_receipt = self.receipts.by(signer)
 
     def environment(self) -> dict[str, str]:
         """Environment variables that point ``pipeline`` at the simulators."""
@@ -99,6 +137,10 @@ class Providers:
             "PIPELINE_PROVIDERS__MAILGUN__BASE_URL": self.mailgun.base_url,
             "PIPELINE_PROVIDERS__MAILGUN__API_KEY": self.mailgun.api_key,
             "PIPELINE_PROVIDERS__MAILGUN__DOMAINS": json.dumps(DOMAINS),
+            "PIPELINE_PROVIDERS__SES__TOPICS": SES_TOPIC,
+            "PIPELINE_PROVIDERS__SES__SNS_BASE_URL": self.ses.base_url,
+            "PIPELINE_PROVIDERS__SENDGRID__WEBHOOK_PUBLIC_KEY": self.sendgrid_webhooks.public_key,
+            "PIPELINE_PROVIDERS__MAILGUN__WEBHOOK_SIGNING_KEY": self.mailgun_webhooks.signing_key,
             "PIPELINE_PROVIDERS__TWILIO__BASE_URL": self.twilio.base_url,
             "PIPELINE_PROVIDERS__TWILIO__ACCOUNT_SID": self.twilio.account_sid,
             "PIPELINE_PROVIDERS__TWILIO__AUTH_TOKEN": self.twilio.auth_token,
@@ -109,6 +151,7 @@ class Providers:
             "PIPELINE_PROVIDERS__VONAGE__APPLICATION_ID": self.vonage.application_id,
             "PIPELINE_PROVIDERS__VONAGE__PRIVATE_KEY": str(self._vonage_key),
             "PIPELINE_PROVIDERS__VONAGE__FROM_NUMBER": self.vonage.from_number,
+            "PIPELINE_PROVIDERS__VONAGE__SIGNATURE_SECRET": self.vonage_webhooks.secret,
             "PIPELINE_PROVIDERS__SNS__BASE_URL": self.sns.base_url,
             "PIPELINE_PROVIDERS__SNS__REGION": REGION,
             "PIPELINE_PROVIDERS__SNS__ACCESS_KEY_ID": self.sns.access_key_id,

@@ -10,15 +10,24 @@ class ReceiptKind(StrEnum):
 
     DELIVERED = "delivered"
     BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    UNSUBSCRIBED = "unsubscribed"
 
 
 class Receipt(NamedTuple):
-    """One receipt, in no provider's words yet. `message_id` is what the provider answered when it accepted."""
+    """One receipt, in no provider's words yet. `message_id` is what the provider answered when it accepted.
+
+    `reference` and `callback`: what the request asked to get back beside the id, and where; empty: nothing, nowhere.
+    """
 
     kind: ReceiptKind
     notification_id: str
     recipient: str
     message_id: str
+    reference: str = ""
+    callback: str = ""
 
 
 OnReceipt = Callable[[Receipt], None]

@@ -88,11 +88,13 @@ class SendGridSimulator(HttpSimulator):
         if len(body) > MAX_SIZE:
             raise Invalid("size", error_reply(413, "Request Entity Too Large"))
         try:
-            notification_id, recipient = _read(body, self._ip_pools)
+            notification_id, recipient, reference = _read(body, self._ip_pools)
         except ValueError as error:
             raise Invalid(f"body: {error}", error_reply(400, str(error))) from error
         message_id = secrets.token_urlsafe(16)
-        return Accepted(notification_id, recipient, Reply(202, b"", {"X-Message-Id": message_id}), message_id)
+        return Accepted(
+            notification_id, recipient, Reply(202, b"", {"X-Message-Id": message_id}), message_id, reference
+        )
 
     def refusal(self, fault: Fault) -> Reply:
         """See `HttpSimulator.refusal`."""
@@ -111,8 +113,8 @@ class SendGridSimulator(HttpSimulator):
         return secrets.compare_digest(request.headers.get("Authorization", ""), f"Bearer {self.api_key}")
 
 
-def _read(body: bytes, ip_pools: frozenset[str] | None) -> tuple[str, str]:
-    """Check a mail to one recipient; its notification id and the recipient.
+def _read(body: bytes, ip_pools: frozenset[str] | None) -> tuple[str, str, str]:
+    """Check a mail to one recipient; its notification id, the recipient, and what shall come back with receipts.
 
     Raises:
         ValueError: SendGrid would refuse it; says what is wrong.
@@ -129,7 +131,10 @@ def _read(body: bytes, ip_pools: frozenset[str] | None) -> tuple[str, str]:
     _check_headers(mail.get("headers", {}))
     _check_extras(mail, ip_pools)
     arguments = keys(envelope.get("custom_args"), "custom_args", {"notification_id", "notification_ref"})
-    return text(arguments.get("notification_id"), "custom_args.notification_id"), recipient
+    notification_id = text(arguments.get("notification_id"), "custom_args.notification_id")
+    carries = "notification_ref" in arguments
+    reference = text(arguments["notification_ref"], "custom_args.notification_ref") if carries else ""
+    return notification_id, recipient, reference
 
 
 def _person(people: object, where: str) -> str:

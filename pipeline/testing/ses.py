@@ -13,6 +13,7 @@ from pipeline.testing.behaviour import Fault, Script
 from pipeline.testing.http_simulator import Accepted, HttpSimulator, Invalid, Reply
 from pipeline.testing.mail_checks import address, keys, read_headers
 from pipeline.testing.received import Received
+from pipeline.testing.webhooks.sns import CERTIFICATE_PATH
 
 REGION = "eu-west-1"
 
@@ -44,11 +45,20 @@ class SesSimulator(HttpSimulator):
         super().__init__(script, also=also)
         self.access_key_id = "AKIA" + secrets.token_hex(8).upper()
         self.secret_access_key = secrets.token_urlsafe(30)
+        self.sns_certificate = b""
+        """What events that go through SNS are signed with, as PEM; empty: there is none."""
+        self.confirmed: list[str] = []
+        """The topics to which a subscription was confirmed."""
         self._verified_domains = verified_domains
         self._configuration_sets = configuration_sets
 
     async def other(self, request: web.BaseRequest, body: bytes) -> Reply | None:
-        """``GetAccount``."""
+        """``GetAccount``; and SNS, where its certificate is and subscriptions are confirmed."""
+        if request.method == "GET" and request.path == CERTIFICATE_PATH and self.sns_certificate:
+            return Reply(200, self.sns_certificate, {"Content-Type": "application/x-pem-file"})
+        if request.method == "GET" and request.query.get("Action") == "ConfirmSubscription":
+            self.confirmed.append(request.query.get("TopicArn", ""))
+            return Reply(200, b"<ConfirmSubscriptionResponse/>", {"Content-Type": "text/xml"})
         if (request.method, request.path) != ("GET", "/v2/email/account"):
             return None
         try:
@@ -77,7 +87,7 @@ class SesSimulator(HttpSimulator):
             raise Invalid("configuration set", error_reply(404, "NotFoundException"))
         message_id = f"{secrets.token_hex(8)}-{secrets.token_hex(4)}-000000"
         reply = Reply(200, json.dumps({"MessageId": message_id}).encode(), _JSON)
-        return Accepted(message.notification_id, message.recipient, reply, message_id)
+        return Accepted(message.notification_id, message.recipient, reply, message_id, message.reference)
 
     def refusal(self, fault: Fault) -> Reply:
         """See `HttpSimulator.refusal`."""
@@ -99,11 +109,15 @@ class SesSimulator(HttpSimulator):
 
 
 class _Message:
-    def __init__(self, sender: str, recipient: str, notification_id: str, configuration_set: str) -> None:
+    def __init__(
+        self, sender: str, recipient: str, notification_id: str, configuration_set: str, tags: dict[str, str]
+    ) -> None:
         self.sender = sender
         self.recipient = recipient
         self.notification_id = notification_id
         self.configuration_set = configuration_set
+        pieces = (tags.get(f"notification_ref-{number}", "") for number in range(1, len(tags) + 1))
+        self.reference = "".join(pieces)
 
 
 def _read(body: bytes) -> _Message:
@@ -125,7 +139,9 @@ def _read(body: bytes) -> _Message:
     if not isinstance(configuration_set, str):
         raise ValueError("ConfigurationSetName is no text")
     sender = address(request.get("FromEmailAddress"), "FromEmailAddress")
-    return _Message(sender, address(recipients[0], "ToAddresses"), headers["x-notification-id"], configuration_set)
+    return _Message(
+        sender, address(recipients[0], "ToAddresses"), headers["x-notification-id"], configuration_set, tags
+    )
 
 
 def _decode(data: object) -> bytes:

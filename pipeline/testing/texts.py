@@ -15,7 +15,8 @@ def sample_sms(
     stream: str = "transactional",
     provider: str = "twilio",
     public_url: str = "https://notify.example.com",
+    ttl: int | None = None,
 ) -> SmsMessage:
     """An SMS with the callback that the gateway has for `provider` at `public_url`."""
     callback = f"{public_url}/v1/webhooks/{provider}?notification_id={quote(notification_id)}"
-    return SmsMessage(to, text, is_gsm(text), sender, notification_id, callback, stream)
+    return SmsMessage(to, text, is_gsm(text), sender, notification_id, callback, stream, ttl)

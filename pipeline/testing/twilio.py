@@ -35,6 +35,7 @@ class TwilioSimulator(HttpSimulator):
         super().__init__(script, also=also)
         self.account_sid = "AC" + secrets.token_hex(16)
         self.auth_token = secrets.token_hex(16)
+        self.account_status = "active"
         self._authorization = "Basic " + base64.b64encode(f"{self.account_sid}:{self.auth_token}".encode()).decode()
 
     async def other(self, request: web.BaseRequest, body: bytes) -> Reply | None:  # noqa: ARG002 - as the port has it
@@ -43,7 +44,7 @@ class TwilioSimulator(HttpSimulator):
             return None
         if request.headers.get("Authorization") != self._authorization:
             return error_reply(401, 20003)
-        account = {"sid": self.account_sid, "friendly_name": "simulated", "status": "active", "type": "Full"}
+        account = {"sid": self.account_sid, "friendly_name": "simulated", "status": self.account_status, "type": "Full"}
         return Reply(200, json.dumps(account).encode(), _JSON)
 
     def accept(self, request: web.BaseRequest, body: bytes) -> Accepted:
@@ -57,7 +58,10 @@ class TwilioSimulator(HttpSimulator):
         notification_id = callback.get("notification_id", [""])[0]
         if not notification_id:
             raise Invalid("StatusCallback carries no notification_id", error_reply(400, 21609))
-        return Accepted(notification_id, form["To"], self._created(form))
+        sid = "SM" + secrets.token_hex(16)
+        return Accepted(
+            notification_id, form["To"], self._created(form, sid), sid, callback=form.get("StatusCallback", "")
+        )
 
     def refusal(self, fault: Fault) -> Reply:
         """See `HttpSimulator.refusal`."""
@@ -73,7 +77,7 @@ class TwilioSimulator(HttpSimulator):
             case _:
                 return error_reply(503, 20503)
 
-    def _created(self, form: dict[str, str]) -> Reply:
+    def _created(self, form: dict[str, str], sid: str) -> Reply:
         message = {
             "account_sid": self.account_sid,
             "api_version": "2010-04-01",
@@ -84,7 +88,7 @@ class TwilioSimulator(HttpSimulator):
             "from": form.get("From"),
             "messaging_service_sid": form.get("MessagingServiceSid"),
             "num_segments": "1",
-            "sid": "SM" + secrets.token_hex(16),
+            "sid": sid,
             "status": "queued",
             "to": form["To"],
         }
@@ -103,6 +107,7 @@ def _read_form(request: web.BaseRequest, body: bytes) -> dict[str, str]:
         (not (form.get("From") or form.get("MessagingServiceSid")), "no sender", 21603),
         (not form.get("Body"), "no Body", 21602),
         (len(form.get("Body", "")) > MAX_BODY, "Body too long", 21617),
+        (not re.fullmatch(r"[1-9]\d{0,4}", form.get("ValidityPeriod", "1")), "ValidityPeriod", 20001),
         (urlsplit(form.get("StatusCallback", "")).scheme not in {"http", "https"}, "StatusCallback", 21609),
     ):
         if wrong:

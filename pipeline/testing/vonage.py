@@ -125,7 +125,8 @@ class VonageSimulator(HttpSimulator):
             raise Invalid("credentials", sms_reply("4"))
         parts = [_part("0", form["to"], form["client-ref"]) for _ in range(segments(form["text"]))]
         reply = Reply(200, json.dumps({"message-count": str(len(parts)), "messages": parts}).encode(), _JSON)
-        return Accepted(form["client-ref"], form["to"], reply, parts[0]["message-id"])
+        callback = form.get("callback", "")
+        return Accepted(form["client-ref"], form["to"], reply, parts[0]["message-id"], callback=callback)
 
     def _accept_message(self, request: web.BaseRequest, body: bytes) -> Accepted:
         self._authorise(request)
@@ -137,7 +138,8 @@ class VonageSimulator(HttpSimulator):
             raise Invalid(wrong, messages_error(422, "1020"))
         message_id = str(uuid.uuid4())
         reply = Reply(202, json.dumps({"message_uuid": message_id}).encode(), _JSON)
-        return Accepted(message["client_ref"], message["to"], reply, message_id)
+        callback = message.get("webhook_url", "")
+        return Accepted(message["client_ref"], message["to"], reply, message_id, callback=callback)
 
     def _authorise(self, request: web.BaseRequest) -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -180,6 +182,7 @@ def _wrong_form(form: dict[str, str], *, repeated: bool) -> tuple[str, str] | No
         (not _SENDER.fullmatch(form.get("from", "")), "from", "15"),
         (len(form.get("text", "")) > MAX_TEXT, "text too long", "12"),
         (form.get("type", "text") != ("text" if is_gsm(form.get("text", "")) else "unicode"), "type", "3"),
+        (not _is_within(form.get("ttl", "20000"), 20_000, 604_800_000), "ttl", "3"),
         (not 1 <= len(form.get("client-ref", "")) <= 40, "client-ref names no notification", "3"),
         ("callback" in form and not _is_callback(form["callback"], form.get("client-ref", "")), "callback", "23"),
     ):
@@ -202,12 +205,17 @@ def _wrong_message(message: object) -> str:
         (not 1 <= len(text) <= MAX_TEXT, "text"),
         (not isinstance(sms, dict) or sms.get("encoding_type") not in {"text", "unicode", "auto", None}, "sms"),
         (isinstance(sms, dict) and sms.get("encoding_type") == "text" and not is_gsm(text), "encoding_type"),
+        (not _is_within(str(message.get("ttl", 20)), 20, 604_800), "ttl"),
         (not 1 <= len(message["client_ref"]) <= 100, "client_ref names no notification"),
         ("webhook_url" in message and not _is_web_address(message["webhook_url"]), "webhook_url"),
     ):
         if wrong:
             return what
     return ""
+
+
+def _is_within(text: str, least: int, most: int) -> bool:
+    return text.isascii() and text.isdigit() and least <= int(text[:12]) <= most
 
 
 def _is_callback(url: str, notification_id: str) -> bool:

@@ -21,6 +21,7 @@ from pipeline.kafka.inbound import Inbound, Offsets, Position, Unremembering
 from pipeline.kafka.names import INGEST, SHADOW_GROUP
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.source import KafkaSource
+from pipeline.kafka.standing import part_of
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
 from pipeline.observability.patience import until_available
@@ -183,6 +184,7 @@ class _Samples:
 
 async def _kafka_ready(runtime: Runtime) -> GroupProtocol:
     kafka, health = runtime.settings.kafka, runtime.health
+    health.need(part_of(INGEST))
     await wait_for_topics(kafka, [INGEST], health)
     return await until_available(
         "kafka", lambda: asyncio.to_thread(choose_protocol, kafka), away=(Unavailable,), health=health

@@ -64,3 +64,41 @@ def test_a_yaml_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PIPELINE_CONFIG", "/no/such/file")
     with pytest.raises(ConfigurationError, match="PIPELINE_CONFIG"):
         Settings.load()
+
+
+def test_a_lease_that_a_send_would_outlast_is_refused_whatever_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_DELIVERY__LEASE", "10")
+    monkeypatch.setenv("PIPELINE_DELIVERY__PROVIDER_TIMEOUT", "10")
+    with pytest.raises(ConfigurationError, match=r"delivery\.lease \(10 s\) must be longer than") as caught:
+        Settings.load()
+    assert "PIPELINE_DELIVERY__LEASE" in str(caught.value)
+    assert "would be sent twice" in str(caught.value)
+    monkeypatch.setenv("PIPELINE_DELIVERY__LEASE", "10.1")
+    assert Settings.load().delivery.lease == 10.1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("COUNTRY_RATES", '{"UK": 1}', "UK is GB"),
+        ("COUNTRY_RATES", '{"de": 1}', "two capital letters"),
+        ("PRICES", '{"XX": 1}', "XX"),
+        ("MAX_PRICE", "0.5", r"set sms\.prices, with \* for all others"),
+        ("MAX_SEGMENTS", "11", "PIPELINE_SMS__MAX_SEGMENTS"),
+    ],
+)
+def test_a_slip_in_the_settings_of_sms_is_told(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(f"PIPELINE_SMS__{variable}", value)
+    with pytest.raises(ConfigurationError, match=told):
+        Settings.load()
+
+
+def test_limits_and_senders_by_country_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_SMS__PRICES", '{"DE": 0.075, "*": 0.2}')
+    monkeypatch.setenv("PIPELINE_SMS__MAX_PRICE", "0.5")
+    monkeypatch.setenv("PIPELINE_PROVIDERS__VONAGE__SENDERS", '{"US": "+15005550006", "*": "Shop"}')
+    settings = Settings.load()
+    assert (settings.sms.prices["*"], settings.sms.max_price) == (0.2, 0.5)
+    assert settings.providers.vonage.senders == {"US": "+15005550006", "*": "Shop"}

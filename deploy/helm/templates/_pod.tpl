@@ -103,7 +103,7 @@ volumes:
   - name: settings
     configMap: {name: {{ .config }}}
   - name: tmp
-    emptyDir: {sizeLimit: 256Mi}
+    emptyDir: {sizeLimit: {{ default "256Mi" $values.disk }}}
   - name: secrets
     projected:
       defaultMode: 0440

@@ -42,6 +42,14 @@ needs (what its network policy opens), port (public, if any), and the values of 
   needs: [kafka, registry, postgres, internet]
   values: {{ include "pipeline.merged" (list $root .Values.store) | nindent 4 }}
 {{- end }}
+{{- if .Values.accounts.enabled }}
+- name: accounts
+  component: accounts
+  args: [accounts, --serve, --every, {{ .Values.accounts.every | quote }}]
+  reads: []
+  needs: [kafka, registry]
+  values: {{ include "pipeline.merged" (list $root .Values.accounts) | nindent 4 }}
+{{- end }}
 {{- if .Values.gateway.enabled }}
 - name: gateway
   component: gateway

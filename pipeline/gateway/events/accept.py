@@ -70,7 +70,7 @@ class Acceptor:
         self._counters = {word: metrics.gateway_events.labels(word) for word in OUTCOMES}
         self._clock = clock
         self._patience = patience
-        self._notes: set[asyncio.Task[None]] = set()
+        self._notes: set[asyncio.Future[None]] = set()
 
     async def accept(self, submissions: Sequence[Submission], caller: Service) -> list[Outcome]:
         """One outcome for each submission, in order.
@@ -80,6 +80,8 @@ class Acceptor:
             one of `REDIS_AWAY`
         """
         self._topic.check()
+        if len(submissions) == 1:
+            return [await self._accept_one(submissions[0], caller)]
         outcomes: dict[int, Outcome] = {}
         waiting = _first_of_each(submissions)
         deadline = self._clock() + self._patience
@@ -91,8 +93,35 @@ class Acceptor:
             if not waiting or self._clock() >= deadline:
                 break
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
-        outcomes |= dict.fromkeys(waiting, unavailable("Another request with this idempotency key is under way."))
+        outcomes |= dict.fromkeys(waiting, _under_way())
         return self._in_order(submissions, outcomes)
+
+    async def _accept_one(self, submission: Submission, caller: Service) -> Outcome:
+        """The usual case, without the bookkeeping of a list."""
+        deadline: float | None = None
+        while (outcome := await self._settled(submission, await self._claims.take(submission), caller)) is None:
+            now = self._clock()
+            deadline = now + self._patience if deadline is None else deadline
+            if now >= deadline:
+                outcome = _under_way()
+                break
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        self._counters[_word(outcome)].inc()
+        return outcome
+
+    async def _settled(self, submission: Submission, claim: Claim, caller: Service) -> Outcome | None:
+        """None while another request is at it."""
+        match claim.standing:
+            case Standing.ACCEPTED:
+                return Accepted(claim.event_id, replayed=True)
+            case Standing.CONFLICT:
+                return _conflict()
+            case Standing.WAIT:
+                return None
+        ours = [_under_id(submission, claim.event_id)]
+        await self._pay(ours, caller)
+        (outcome,) = await self._produce(ours)
+        return outcome
 
     async def cancel(self, submission: Submission) -> None:
         """Produce a cancel; the same twice does no harm, so it is claimed by nobody.
@@ -129,12 +158,14 @@ class Acceptor:
         try:
             await self._limits.spend(caller, len(ours))
         except _NOT_PAID:
-            await self._note(ours, [False] * len(ours))
+            await asyncio.wait(self._note(ours, [False] * len(ours)))
             raise
 
     async def _produce(self, ours: Sequence[Submission]) -> list[Outcome]:
         acknowledged = await self._topic.deliver([self._record(submission) for submission in ours])
-        await self._note_soon(ours, acknowledged)
+        notes = self._note(ours, acknowledged)
+        if len(self._notes) > MOST_NOTES:
+            await asyncio.wait(notes)
         return [
             Accepted(submission.event.event_id, replayed=False)
             if there
@@ -142,33 +173,29 @@ class Acceptor:
             for submission, there in zip(ours, acknowledged, strict=True)
         ]
 
-    async def _note_soon(self, ours: Sequence[Submission], acknowledged: Sequence[bool]) -> None:
-        """Nobody waits for the note, unless too many are under way."""
-        note = asyncio.get_running_loop().create_task(self._note(ours, acknowledged))
-        self._notes.add(note)
-        note.add_done_callback(self._noted)
-        if len(self._notes) > MOST_NOTES:
-            await asyncio.shield(note)
+    def _note(self, ours: Sequence[Submission], acknowledged: Sequence[bool]) -> "list[asyncio.Future[None]]":
+        """Nobody waits for the notes, unless too many are under way.
 
-    def _noted(self, note: asyncio.Task[None]) -> None:
+        Without one a claim stays pending for a while; then a repeat produces again, which the router notices.
+        """
+        notes = [self._claims.note(s, accepted=there) for s, there in zip(ours, acknowledged, strict=True)]
+        for note in notes:
+            self._notes.add(note)
+            note.add_done_callback(self._noted)
+        return notes
+
+    def _noted(self, note: "asyncio.Future[None]") -> None:
         self._notes.discard(note)
-        if not note.cancelled() and (error := note.exception()):
+        if note.cancelled() or (error := note.exception()) is None:
+            return
+        if isinstance(error, REDIS_AWAY):
+            logger.warning("an idempotency key stays pending: %s", type(error).__name__)
+        else:
             logger.error("an idempotency key stays pending", exc_info=error)
 
     async def close(self) -> None:
         """Wait for the notes that are under way."""
         await asyncio.gather(*self._notes, return_exceptions=True)
-
-    async def _note(self, ours: Sequence[Submission], acknowledged: Sequence[bool]) -> None:
-        """Without the note a claim stays pending for a while; then a repeat produces again, which the router notices."""
-        notes = [
-            (self._claims.accepted if there else self._claims.give_up)(submission, submission.event.event_id)
-            for submission, there in zip(ours, acknowledged, strict=True)
-        ]
-        try:
-            await together(notes)
-        except REDIS_AWAY as error:
-            logger.warning("idempotency keys stay pending: %s", type(error).__name__)
 
     def _record(self, submission: Submission) -> Record:
         event = submission.event
@@ -214,6 +241,10 @@ def _under_id(submission: Submission, event_id: str) -> Submission:
     if submission.event.event_id == event_id:
         return submission
     return submission._replace(event=msgspec.structs.replace(submission.event, event_id=event_id))
+
+
+def _under_way() -> Refused:
+    return unavailable("Another request with this idempotency key is under way.")
 
 
 def _conflict() -> Refused:

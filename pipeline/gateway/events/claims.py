@@ -4,6 +4,7 @@ The router recognises duplicates by itself. The claims here make a repeated requ
 under the same key a 409, and let an event be cancelled by its id.
 """
 
+import asyncio
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple, cast
@@ -18,6 +19,9 @@ from pipeline.storage.scripts import lua
 from pipeline.storage.slots import Call, SlotScript, as_cluster
 
 _TIME_DIGITS = 13
+
+NOTE_SPACING = 0.02
+"""Seconds between two lists of notes under load: nobody waits for them, and each list costs a call."""
 
 
 class Standing(StrEnum):
@@ -62,28 +66,25 @@ class Claims:
         self._claim = SlotScript(redis, lua("gateway_claim"))
         self._put = SlotScript(redis, lua("router_put"))
         self._taking: Coalescer[Submission, Claim] = Coalescer(self._take_all, spacing=0.003)
-        self._putting: Coalescer[tuple[str, bytes], None] = Coalescer(self._put_all, spacing=0.003)
+        self._putting: Coalescer[tuple[str, bytes], None] = Coalescer(self._put_all, spacing=NOTE_SPACING)
 
     async def take(self, submission: Submission) -> Claim:
         """Ask for the key; raises one of `REDIS_AWAY`."""
         return await self._taking.call(submission)
 
-    async def accepted(self, submission: Submission, event_id: str) -> None:
-        """Kafka has it; raises one of `REDIS_AWAY`."""
-        await self._put_state("A", submission, event_id)
+    def note(self, submission: Submission, *, accepted: bool) -> "asyncio.Future[None]":
+        """Kafka has it; or (not `accepted`) may or may not have it: whoever asks next tries again, with the same id.
 
-    async def give_up(self, submission: Submission, event_id: str) -> None:
-        """Kafka may or may not have it: whoever asks next tries again, with the same id. Raises one of `REDIS_AWAY`."""
-        await self._put_state("P", submission, event_id)
+        The future fails with one of `REDIS_AWAY`.
+        """
+        state = b"A" if accepted else b"P"
+        value = state + submission.fingerprint + b"0" * _TIME_DIGITS + submission.event.event_id.encode()
+        return self._putting.submit((_claim_key(submission.event), value))
 
     async def find(self, event_id: str) -> Address | None:
         """Which event has this id; None: none that was accepted here lately. Raises one of `REDIS_AWAY`."""
         raw = await self._redis.get(_address_key(event_id))
         return _decode_address(raw) if isinstance(raw, bytes) else None
-
-    async def _put_state(self, state: str, submission: Submission, event_id: str) -> None:
-        value = state.encode() + submission.fingerprint + b"0" * _TIME_DIGITS + event_id.encode()
-        await self._putting.call((_claim_key(submission.event), value))
 
     async def _take_all(self, submissions: list[Submission]) -> list[Claim]:
         """In a cluster the addresses lie in other slots than the claims, and are written once those are taken."""

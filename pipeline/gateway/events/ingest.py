@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from confluent_kafka import KafkaError
 
+from pipeline.channels.cutoff import CutOff
 from pipeline.errors import Unavailable
 from pipeline.gateway.problems import unavailable
 from pipeline.kafka.producer import AsyncProducer, Record
@@ -34,6 +35,7 @@ class IngestTopic:
         self._timeout = ack_timeout
         self._probe = probe
         self._health = health
+        self._cut_off = CutOff()
         self._probing: asyncio.Task[None] | None = None
 
     def check(self) -> None:
@@ -49,10 +51,8 @@ class IngestTopic:
         """For each record whether it is acknowledged by all in-sync replicas. What is not may still arrive."""
         delivery = _Delivery(len(records))
         try:
-            async with asyncio.timeout(self._timeout):
-                for number, record in enumerate(records):
-                    await self._producer.send(record, delivery.reporter(number))
-                await delivery.done
+            deadline = asyncio.get_running_loop().time() + self._timeout
+            await self._cut_off.at(deadline, self._acknowledged(records, delivery))
         except TimeoutError:
             logger.warning("Kafka did not acknowledge within %g s", self._timeout)
         except Unavailable as error:
@@ -60,6 +60,11 @@ class IngestTopic:
         if not all(delivery.acknowledged):
             self._suspect()
         return delivery.acknowledged
+
+    async def _acknowledged(self, records: Sequence[Record], delivery: "_Delivery") -> None:
+        for number, record in enumerate(records):
+            await self._producer.send(record, delivery.reporter(number))
+        await delivery.done
 
     async def close(self) -> None:
         if self._probing is not None:

@@ -12,7 +12,7 @@ from jsonschema_rs import ValidationErrorKind
 from pipeline.catalogue.model import Catalogue
 from pipeline.catalogue.schemas import pointer
 from pipeline.config import RouterSettings
-from pipeline.events.canonical import CanonicalJson, InvalidEvent, Problem, format_time
+from pipeline.events.canonical import CanonicalJson, InvalidEvent, Problem
 from pipeline.events.json_schema import JsonSchema
 from pipeline.events.records import NotificationRequested
 from pipeline.events.vocabulary import Kind
@@ -24,6 +24,8 @@ GENERATED = ("event_id", "created_at", "idempotency_key")
 """Fields that the gateway fills in where they are missing."""
 
 _MOST_VIOLATIONS = 10
+
+_dump_sorted = json.JSONEncoder(sort_keys=True).encode
 
 
 class Submission(NamedTuple):
@@ -75,7 +77,8 @@ class Intake:
     def _read(self, document: object, source: str, key: str | None, traceparent: str) -> Submission:
         if not isinstance(document, dict):
             raise InvalidEvent([Problem("", "is not a JSON object")])
-        event = self._canonical.from_document(self._filled(document, source, key))
+        created_at = None if "created_at" in document else self._now()
+        event = self._canonical.from_document(self._filled(document, source, key), created_at=created_at)
         data = document["data"]
         if event.kind is Kind.REQUEST:
             self._check(event, data)
@@ -89,8 +92,6 @@ class Intake:
         if "event_id" not in filled:
             filled["event_id"] = self._new_id()
         filled.setdefault("idempotency_key", filled["event_id"])
-        if "created_at" not in filled:
-            filled["created_at"] = format_time(self._now())
         if source and not filled.get("source"):
             filled["source"] = source
         return filled
@@ -117,5 +118,5 @@ def _violation(error: jsonschema_rs.ValidationError) -> Problem:
 def _fingerprint(event: NotificationRequested, data: dict[str, Any]) -> bytes:
     """Of everything but id and time: these name the try, not what is asked for. The order of keys says nothing."""
     said = msgspec.structs.replace(event, event_id="", created_at=0, data="")
-    text = json.dumps(data, sort_keys=True)
+    text = _dump_sorted(data)
     return hashlib.blake2b(msgspec.msgpack.encode(said) + text.encode(), digest_size=FINGERPRINT_BYTES).digest()

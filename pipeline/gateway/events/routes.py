@@ -18,6 +18,7 @@ from pipeline.gateway.events.intake import Intake, Submission
 from pipeline.gateway.events.stories import EventView, Stories, TimelineEntry, explanation, instant, outcomes, timeline
 from pipeline.gateway.problems import Refused, bad_request
 from pipeline.gateway.routes import Call, Name, Route, Routes
+from pipeline.gateway.traced import traceparent_of
 
 JSON = "application/json"
 _json = msgspec.json.Decoder(Any)
@@ -172,7 +173,7 @@ class EventRoutes:
             isinstance(document, dict) and cloudevents.is_cloud_event(document)
         ):
             raise InvalidEvent([Problem("/specversion", "is missing")])
-        traceparent = call.request.headers.get("traceparent", "")
+        traceparent = traceparent_of(call.request)
         return self._intake.read(document, source=_service(call).name, key=key, traceparent=traceparent)
 
     def _bodies(self) -> dict[str, JsonSchema]:

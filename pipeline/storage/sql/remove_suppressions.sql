@@ -1,8 +1,10 @@
--- Takes entries of channel $1 off the list, on stream $2 (null: on all): of address $3, of the hash $4 or of user $5 alone.
+-- Takes entries of channel $1 off the list, on stream $2 (null: on all), there for reason $6 (null: any): of address $3, of
+-- the hash $4 or of user $5 alone.
 WITH gone AS (
     DELETE FROM suppressions
     WHERE channel = $1
         AND ($2::text IS NULL OR stream = $2)
+        AND ($6::text IS NULL OR reason = $6)
         AND (
             address_hash = coalesce(address_hash($1, $3), decode($4, 'hex'))
             OR (address_hash IS NULL AND user_id = $5)

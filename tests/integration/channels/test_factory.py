@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from pipeline.channels.base import ChannelSender
 from pipeline.channels.factory import open_sender
-from pipeline.config import AccountSettings, EmailSettings, ProviderSettings, Settings, WarmUpSettings
+from pipeline.config import AccountSettings, EmailSettings, ProviderSettings, Settings, SmsSettings, WarmUpSettings
 from pipeline.errors import CatalogueError, ConfigurationError
 from pipeline.events.records import Dispatch, NotificationRequested
 from pipeline.events.vocabulary import Channel, Origin, Priority, Reason
@@ -25,6 +25,8 @@ from pipeline.storage.inbox import Inbox
 from pipeline.storage.postgres import Pool
 from pipeline.storage.suppressions import Suppressions
 from pipeline.testing.providers import Providers
+from pipeline.testing.sns import error_reply as sns_error
+from pipeline.testing.twilio import error_reply as twilio_error
 from pipeline.users.snapshot import Device, UserSnapshot
 
 TEMPLATES = Path(__file__).parents[3] / "examples" / "templates"
@@ -125,6 +127,59 @@ async def test_a_dispatch_reaches_its_provider_and_is_measured(
     assert simulated.received()[channel] == {ID: 1}
     labels = {"provider": result.provider, "outcome": "accepted"}
     assert worker.metrics.registry.get_sample_value("notifications_provider_seconds_count", labels) == 1
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        AccountSettings(name="vonage"),
+        AccountSettings(name="again", provider="vonage", settings={"api": "messages"}),
+        AccountSettings(name="sns"),
+    ],
+)
+async def test_each_sms_provider_serves_the_channel(
+    worker: Worker, simulated: Providers, entry: AccountSettings
+) -> None:
+    worker.settings = worker.settings.model_copy(update={"sms": SmsSettings(providers=(entry,))})
+    sender = await worker.open(Channel.SMS)
+    (part,) = sender.prepare(dispatch(Channel.SMS), USER)
+    result = await sender.send(dispatch(Channel.SMS), part)
+    await sender.close()
+    assert (result.outcome, result.provider) == (Outcome.ACCEPTED, entry.name)
+    assert simulated.received()["sms"] == {ID: 1}
+
+
+async def test_a_country_goes_through_the_account_that_has_a_sender_for_it(
+    worker: Worker, simulated: Providers
+) -> None:
+    german = AccountSettings(name="twilio", settings={"from_number": "", "senders": {"DE": "Shop"}})
+    sms = SmsSettings(providers=(german, AccountSettings(name="vonage")))
+    worker.settings = worker.settings.model_copy(update={"sms": sms})
+    sender = await worker.open(Channel.SMS)
+    for phone, provider in (("+49 30 901820", "twilio"), ("+1 500 555 0006", "vonage")):
+        user = msgspec.structs.replace(USER, phone=phone)
+        (part,) = sender.prepare(dispatch(Channel.SMS), user)
+        assert (await sender.send(dispatch(Channel.SMS), part)).provider == provider
+    await sender.close()
+    assert (simulated.twilio.received.accepted, simulated.vonage.received.accepted) == (1, 1)
+
+
+async def test_a_number_that_has_opted_out_is_suppressed_as_a_stop(worker: Worker, simulated: Providers) -> None:
+    await worker.pool.execute("INSERT INTO users (user_id, phone) VALUES ('user_1', '+15005550006')")
+    for account, reply in (
+        (AccountSettings(name="twilio"), twilio_error(400, 21610)),
+        (AccountSettings(name="sns"), sns_error(400, "OptedOut")),
+    ):
+        await worker.pool.execute("DELETE FROM suppressions")
+        getattr(simulated, account.name).answer_next(reply)
+        worker.settings = worker.settings.model_copy(update={"sms": SmsSettings(providers=(account,))})
+        sender = await worker.open(Channel.SMS)
+        (part,) = sender.prepare(dispatch(Channel.SMS), USER)
+        result = await sender.send(dispatch(Channel.SMS), part)
+        assert result.outcome is Outcome.INVALID_RECIPIENT
+        await sender.prune(dispatch(Channel.SMS), part, result)
+        await sender.close()
+        assert await worker.pool.fetchval("SELECT reason FROM suppressions WHERE channel = 'sms'") == "stop"
 
 
 async def test_an_in_app_notification_is_in_the_inbox_once_and_with_the_clients_at_once(worker: Worker) -> None:

@@ -375,7 +375,13 @@ async def world(kafka_settings: KafkaSettings, redis_url: str, topics: None) -> 
         kafka=kafka_settings,
         redis=RedisSettings(url=redis_url),
         delivery=DeliverySettings(
-            backoff_base=0.05, lease=1, commit_interval=0.05, drain_timeout=5, max_in_flight=400, concurrency=50
+            backoff_base=0.05,
+            lease=1,
+            provider_timeout=0.9,
+            commit_interval=0.05,
+            drain_timeout=5,
+            max_in_flight=400,
+            concurrency=50,
         ),
     )
     async with (

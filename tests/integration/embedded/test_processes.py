@@ -17,9 +17,10 @@ from pipeline.errors import Unavailable
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 1; done"
 
 PARENT = """
-import json, os, sys, time
+import json, os, signal, sys, time
 from pipeline.embedded.processes import Command, Supervisor
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores it
 manner, script = sys.argv[1:]
 with Supervisor() as supervisor:
     supervisor.spawn(Command(name="child", argv=("sh", "-c", script), patience=1))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.broker
 @pytest.fixture
 def kafka(kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> KafkaSettings:
     if missing_topics(kafka_settings, [INGEST]):
-        apply_topics(kafka_settings, partitions=3, replication_factor=1)
+        apply_topics(kafka_settings, partitions=4, replication_factor=1)
     monkeypatch.setenv("PIPELINE_KAFKA__BOOTSTRAP_SERVERS", kafka_settings.bootstrap_servers)
     return kafka_settings
 

@@ -8,7 +8,6 @@ from pipeline.errors import Unavailable
 from pipeline.kafka.client import producer_config
 from pipeline.kafka.handled_topic import read_handled
 from pipeline.kafka.names import INGEST, INGEST_DLQ, ROUTER_GROUP
-from pipeline.kafka.topology import apply_topics
 from pipeline.observability.health import Health
 from pipeline.observability.lag import OffsetReader, sample_lag
 from pipeline.observability.metrics import Metrics
@@ -16,14 +15,13 @@ from pipeline.observability.metrics import Metrics
 pytestmark = pytest.mark.broker
 
 
-async def test_the_gauges_follow_the_cluster(kafka_settings: KafkaSettings) -> None:
-    apply_topics(kafka_settings, partitions=3, replication_factor=1)
-    before = OffsetReader(kafka_settings).read().depths[INGEST_DLQ]
-    producer = Producer(producer_config(kafka_settings))
+async def test_the_gauges_follow_the_cluster(empty_topics: KafkaSettings) -> None:
+    before = OffsetReader(empty_topics).read().depths[INGEST_DLQ]
+    producer = Producer(producer_config(empty_topics))
     producer.produce(INGEST_DLQ, b"x", b"user")
     producer.flush(10)
     metrics, health = Metrics(), Health("kafka")
-    sampler = asyncio.create_task(sample_lag(kafka_settings, metrics, health, every=1))
+    sampler = asyncio.create_task(sample_lag(empty_topics, metrics, health, every=1))
     for _ in range(1000):
         await asyncio.sleep(0.05)
         depth = metrics.registry.get_sample_value("notifications_dlq_depth", {"topic": INGEST_DLQ})
@@ -38,15 +36,14 @@ async def test_the_gauges_follow_the_cluster(kafka_settings: KafkaSettings) -> N
     assert depth == before + 1
 
 
-def test_the_depth_falls_when_a_dead_letter_is_dealt_with(kafka_settings: KafkaSettings) -> None:
-    apply_topics(kafka_settings, partitions=3, replication_factor=1)
-    reader = OffsetReader(kafka_settings)
+def test_the_depth_falls_when_a_dead_letter_is_dealt_with(empty_topics: KafkaSettings) -> None:
+    reader = OffsetReader(empty_topics)
     written: list[int] = []
-    producer = Producer(producer_config(kafka_settings))
+    producer = Producer(producer_config(empty_topics))
     producer.produce(INGEST_DLQ, b"x", b"user", partition=0, on_delivery=lambda _, m: written.append(m.offset() or 0))
     producer.flush(10)
     before = reader.depth_of(INGEST_DLQ)
-    handled = read_handled(kafka_settings)
+    handled = read_handled(empty_topics)
     handled.add(INGEST_DLQ, 0, written[0])
     for record in handled.take_changes():
         producer.produce(record.topic, record.value, record.key)

@@ -20,8 +20,8 @@ from pipeline.config import (
     Settings,
 )
 from pipeline.errors import ConfigurationError
+from pipeline.observability.account_checks import examine_mail
 from pipeline.observability.finding import Finding, Level
-from pipeline.observability.mail_checks import examine_mail
 from pipeline.providers import mailgun, sendgrid, ses_table
 from pipeline.providers.base import Outcome, Scope
 from pipeline.providers.mail import MailProvider

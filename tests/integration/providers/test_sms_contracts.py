@@ -34,6 +34,8 @@ MESSAGES = {
     "named sender": sample_sms(ID, provider="vonage", sender="Shop"),
     "long callback": sample_sms(ID, provider="vonage", public_url="https://notifications.a-long-name.example.com"),
     "marketing": sample_sms(ID, provider="vonage", stream="marketing"),
+    "expires soon": sample_sms(ID, provider="vonage", ttl=1),
+    "expires late": sample_sms(ID, provider="vonage", ttl=10_000_000),
 }
 
 messages = pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
@@ -53,6 +55,8 @@ def test_a_form_of_vonages_sms_api_is_what_the_contract_says(contracts: Path, me
     schema = {**published["components"]["schemas"]["NewMessage"], "additionalProperties": False}
     form: dict[str, object] = dict(flat(vonage_sms.send_form(message, "abcd1234", "abcdef0123456789")))
     form["status-report-req"] = form["status-report-req"] == "true"
+    if "ttl" in form:
+        form["ttl"] = int(str(form["ttl"]))
     validator = jsonschema_rs.validator_for(schema)
     validator.validate(form)
     assert not validator.is_valid({**form, "statusReportReq": True})

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.config import AccountSettings, ProviderSettings, Settings, SmsSettings, SnsSettings
+from pipeline.observability.account_checks import examine_sms
 from pipeline.observability.finding import Level
-from pipeline.observability.sms_checks import examine_sms
 from pipeline.providers.base import Outcome
 from pipeline.providers.sms import SmsMessage
 from pipeline.providers.sns import Sns

@@ -63,12 +63,13 @@ async def test_form_and_answer_are_those_of_the_published_contract(twilio_contra
     async with Recording() as simulator:
         client = Twilio(settings(simulator, sender), timeout=TIMEOUT)
         await client.start()
-        assert (await client.send(sample_sms(sender=sender))).outcome is Outcome.ACCEPTED
+        assert (await client.send(sample_sms(sender=sender, ttl=99_999))).outcome is Outcome.ACCEPTED
         await client.close()
     ((body, reply),) = seen
     form = parse_qs(body.decode(), strict_parsing=True)
     assert set(form) <= set(form_schema["properties"])
     assert set(form_schema["required"]) <= set(form)
+    assert form["ValidityPeriod"] == ["36000"]
     assert form["MessagingServiceSid" if sender.startswith("MG") else "From"] == [sender]
     answer = yaml.safe_load(reply.body)
     assert set(answer) <= set(answer_schema["properties"])

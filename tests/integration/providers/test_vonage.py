@@ -4,7 +4,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qs
 
 import pytest
@@ -55,7 +55,7 @@ async def vonage(settings: VonageSettings, request: pytest.FixtureRequest) -> As
     await client.close()
 
 
-def message(**fields: str) -> SmsMessage:
+def message(**fields: Any) -> SmsMessage:
     return sample_sms(provider="vonage", **fields)
 
 
@@ -66,6 +66,12 @@ async def test_a_message_arrives_once_with_an_id(vonage: Vonage, simulator: Vona
     assert simulator.received.by_notification() == {"n1": 1}
     body = simulator.bodies[-1].decode()
     assert text == (json.loads(body)["text"] if body.startswith("{") else parse_qs(body)["text"][0])
+
+
+@pytest.mark.parametrize("ttl", [1, 600, 10_000_000])
+async def test_a_time_to_live_is_given_as_vonage_takes_it(vonage: Vonage, simulator: VonageSimulator, ttl: int) -> None:
+    result = await vonage.send(message(ttl=ttl))
+    assert result.outcome is Outcome.ACCEPTED, simulator.received.refused
 
 
 SMS_ANSWERS = [

@@ -137,7 +137,7 @@ async def test_events_of_many_users_are_claimed_at_once_and_found_by_their_ids(c
     claims = Claims(cluster, retention=100, pending=10)
     asked = [submission(user, "k", f"event-{user}") for user in USERS]
     assert {c.standing for c in await asyncio.gather(*map(claims.take, asked))} == {Standing.NEW}
-    await asyncio.gather(*(claims.accepted(s, s.event.event_id) for s in asked))
+    await asyncio.gather(*(claims.note(s, accepted=True) for s in asked))
     again = [submission(user, "k", f"again-{user}") for user in USERS]
     answers = await asyncio.gather(*map(claims.take, again))
     assert [(c.standing, c.event_id) for c in answers] == [(Standing.ACCEPTED, f"event-{user}") for user in USERS]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.accounts.facts import DECIDED, Fact, Saying, fact_of_dead_letter
 from pipeline.accounts.settle import State, Unit, settle
-from pipeline.events.vocabulary import TERMINAL, Status, Verdict
+from pipeline.events.vocabulary import FEEDBACK, TERMINAL, Status, Verdict
 from pipeline.kafka.names import ROUTER_GROUP
 
 UNIT = "7f3c7a52-1111-5222-8333-abcdefabcdef"
@@ -54,6 +54,16 @@ def test_terminal_means_that_a_terminal_outcome_was_told(history: tuple[list[Fac
     unit = settle([*history[0], *history[1]])
     if unit.state in (State.TERMINAL, State.WAITING, State.IN_FLIGHT):
         assert (unit.state is State.TERMINAL) == any(f.said.word in TERMINAL for f in history[1])
+
+
+@given(histories)
+def test_what_a_receipt_tells_moves_nothing_however_early_it_comes(history: tuple[list[Fact], list[Fact]]) -> None:
+    if all(f.said.word == Verdict.DUPLICATE for f in history[0]):
+        return
+    without = settle([*history[0], *(f for f in history[1] if f.said.word not in FEEDBACK)])
+    told_of = frozenset(f.said.word for f in history[1] if f.said.word in FEEDBACK)
+    whole = settle([*history[0], *history[1]])
+    assert whole._replace(repeated=0) == without._replace(repeated=0, feedback=told_of)
 
 
 @given(histories, st.data())

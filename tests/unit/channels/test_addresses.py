@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.channels.addresses import email_address, phone_number
+from pipeline.channels.addresses import NO_COUNTRY, country_of, email_address, phone_number
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,18 @@ def test_a_number_travels_in_e164(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "0170 1234567", "+1", "+999 123", "abc", "+1 500 555 00061234"])
 def test_a_number_without_country_or_length_is_none(text: str) -> None:
     assert phone_number(text) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "country"),
+    [
+        ("+12025550100", "US"),
+        ("+14165550100", "CA"),
+        ("+15005550006", "US"),
+        ("+447700900000", "GB"),
+        ("+4915112345678", "DE"),
+        ("+881612345678", NO_COUNTRY),
+    ],
+)
+def test_a_number_has_the_country_of_its_plan_or_of_its_calling_code(number: str, country: str) -> None:
+    assert country_of(number) == country

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from pipeline.channels.email import EmailPart, EmailSender
 from pipeline.channels.rendering import Renderer
-from pipeline.config import EmailSettings
+from pipeline.channels.sms import SmsSender
+from pipeline.config import EmailSettings, SmsSettings
+from pipeline.errors import Unavailable
 from pipeline.events.records import Dispatch
-from pipeline.events.references import Feedback, Seal, feedback_status, reference_of
+from pipeline.events.references import Feedback, Reference, Seal, feedback_status, reference_of
 from pipeline.events.vocabulary import Channel, Reason, Status
-from pipeline.providers.base import SendResult
+from pipeline.providers.base import Outcome, SendResult
 from pipeline.providers.mail import MailMessage
 from pipeline.providers.ses import MAX_TAG, reference_of_tags, reference_tags
+from pipeline.providers.sms import SmsMessage
 from pipeline.testing.mails import sample_mail
 from pipeline.users.snapshot import UserSnapshot
 
@@ -56,6 +61,58 @@ def test_a_status_says_of_the_notification_what_its_dispatch_said(make_dispatch:
     assert (status.notification_id, status.recipient_id) == (dispatch.notification_id, dispatch.event.recipient_id)
     assert (status.channel, status.rule, status.created_at) == (Channel.SMS, dispatch.rule, dispatch.event.created_at)
     assert (status.status, status.provider, status.provider_message_id) == (Status.DELIVERED, "twilio", "SM1")
+
+
+class Sms:
+    """Accepts if the reference was there before it was asked."""
+
+    name = "twilio"
+    opted_out: frozenset[str] = frozenset()
+
+    def __init__(self, shelf: "Shelf") -> None:
+        self._shelf = shelf
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def check(self) -> SendResult:
+        raise AssertionError("nothing is checked here")
+
+    async def send(self, message: SmsMessage) -> SendResult:
+        kept = message.notification_id in {reference.notification_id for reference in self._shelf.kept}
+        return SendResult(outcome=Outcome.ACCEPTED, provider="twilio", message_id="kept" if kept else "not kept")
+
+
+class Shelf:
+    def __init__(self, *, away: bool = False) -> None:
+        self.kept: list[Reference] = []
+        self._away = away
+
+    async def put(self, reference: Reference) -> None:
+        if self._away:
+            raise Unavailable("Redis is away")
+        self.kept.append(reference)
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_an_sms_goes_out_with_its_reference_on_the_shelf_and_without_it_where_that_is_away(
+    renderer: Callable[[Channel], Renderer], make_dispatch: Callable[..., Dispatch], user: UserSnapshot, away: bool
+) -> None:
+    shelf = Shelf(away=away)
+    sender = SmsSender(
+        renderer(Channel.SMS),
+        Sms(shelf),
+        NoSuppressions(),
+        SmsSettings(),
+        public_url="http://x",
+        sender_of=lambda _country: "+15005550000",
+        references=shelf,
+    )
+    dispatch = make_dispatch(Channel.SMS)
+    (part,) = sender.prepare(dispatch, user)
+    assert (await sender.send(dispatch, part)).message_id == ("not kept" if away else "kept")
+    assert shelf.kept == ([] if away else [reference_of(dispatch)])
 
 
 def test_a_reference_is_put_together_again_from_its_tags() -> None:

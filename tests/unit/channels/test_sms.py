@@ -44,6 +44,8 @@ def suppressions() -> SuppressionList:
     return SuppressionList()
 
 
+NOW = 1_771_840_800.0
+
 MakeSender = Callable[..., SmsSender]
 
 
@@ -57,6 +59,7 @@ def make_sender(renderer: Callable[[Channel], Renderer], suppressions: Suppressi
             SmsSettings(**settings),
             public_url="https://notify.example.com",
             sender_of=sender_of,
+            clock=lambda: NOW,
         )
 
     return make
@@ -84,6 +87,20 @@ def test_what_a_carrier_would_not_take_is_refused(
     with pytest.raises(Refused) as refused:
         sender.prepare(make_dispatch(Channel.SMS, data=json.dumps({"text": text})), user)
     assert refused.value.reason is reason
+
+
+@pytest.mark.parametrize(("seconds", "ttl"), [(None, None), (600, 600), (-5, 1)])
+def test_what_expires_is_not_tried_for_longer(
+    sender: SmsSender,
+    make_dispatch: Callable[..., Dispatch],
+    user: UserSnapshot,
+    seconds: int | None,
+    ttl: int | None,
+) -> None:
+    expires_at = None if seconds is None else int((NOW + seconds) * 1000)
+    (part,) = sender.prepare(make_dispatch(Channel.SMS, expires_at=expires_at), user)
+    assert isinstance(part.payload, SmsPart)
+    assert part.payload.message.ttl == ttl
 
 
 def test_ten_segments_still_go(sender: SmsSender, make_dispatch: Callable[..., Dispatch], user: UserSnapshot) -> None:

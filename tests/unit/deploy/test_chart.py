@@ -227,7 +227,7 @@ def test_every_deployment_has_probes_a_budget_a_spread_and_a_network_policy(exam
 
 
 def test_only_in_app_workers_routers_and_schedulers_are_kept_from_the_internet(example: str) -> None:
-    offline = {"router", "scheduler"}
+    offline = {"router", "scheduler", "accounts"}
     for policy in of_kind(example, "NetworkPolicy"):
         workload = policy["spec"]["podSelector"]["matchLabels"].get("notifications/workload", "")
         online = any(

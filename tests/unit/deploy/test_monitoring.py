@@ -55,7 +55,7 @@ def promtool() -> str:
 
 def run(*command: str | Path) -> str:
     """What it says; fails with that where it does not succeed."""
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -167,6 +167,28 @@ def test_the_chart_brings_the_same_rules() -> None:
     documents = [document for text in manifests for document in yaml.safe_load_all(text) if document]
     (rule,) = [document for document in documents if document["kind"] == "PrometheusRule"]
     assert rule["spec"]["groups"] == [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+
+
+def test_the_chart_says_where_the_runbooks_are() -> None:
+    values = {"monitoring": {"prometheusRule": True, "runbooks": "https://git.example.com/pipeline/blob/main/"}}
+    with helm.Chart.load(ROOT / "deploy" / "helm") as chart:
+        made = chart.render(values=values, name="n", namespace="n")
+    urls = [line for text in made.values() for line in text.splitlines() if "runbook_url" in line]
+    assert len(urls) == len(ALERTS)
+    assert all("runbook_url: https://git.example.com/pipeline/blob/main/docs/runbooks/" in url for url in urls)
+
+
+def test_the_chart_lets_spans_out_where_they_are_wanted() -> None:
+    def ports(**tracing: str) -> set[int]:
+        values = {"settings": {"kafka": {"bootstrap_servers": "k:9092"}, **({"tracing": tracing} if tracing else {})}}
+        with helm.Chart.load(ROOT / "deploy" / "helm") as chart:
+            made = chart.render(values=values, name="n", namespace="n")
+        (text,) = [text for path, text in made.items() if path.endswith("networkpolicies.yaml")]
+        egress = [rule for policy in yaml.safe_load_all(text) if policy for rule in policy["spec"]["egress"]]
+        return {port["port"] for rule in egress for port in rule["ports"]}
+
+    assert 4318 not in ports()
+    assert 4318 in ports(endpoint="http://collector.observability.svc:4318/v1/traces")
 
 
 def test_compose_mounts_rules_and_dashboards() -> None:

@@ -30,3 +30,32 @@ def test_giving_up_is_final() -> None:
     assert not health.live
     assert not health.ready
     assert health.report()["parts"]["service"]["detail"] == "the consumer was fenced"
+
+
+def test_a_need_that_nobody_has_spoken_of_keeps_a_service_from_being_ready() -> None:
+    health = Health()
+    health.set("service", ok=True)
+    health.set("redis", ok=True)
+    health.need("redis", "kafka notifications.ingest")
+    assert health.report()["missing"] == ["kafka notifications.ingest"]
+
+
+def test_a_part_that_is_stuck_makes_the_service_not_live_until_it_goes_on() -> None:
+    health, complaint = Health("consumer"), ["has not polled for 90 s"]
+    health.set("consumer", ok=True)
+    health.live_while("consumer", lambda: complaint[0])
+    report = health.report()
+    assert (report["live"], report["ready"], report["missing"]) == (False, False, ["consumer"])
+    assert report["parts"]["consumer"]["detail"] == "has not polled for 90 s"
+    complaint[0] = ""
+    assert health.report()["parts"]["consumer"] == {"ok": True, "detail": ""}
+    assert health.ready
+
+
+def test_who_waits_for_a_server_is_not_restarted_for_standing_still() -> None:
+    health = Health("consumer", "redis")
+    health.set("consumer", ok=False, detail="Kafka does not answer")
+    health.live_while("consumer", lambda: "has not polled for 90 s")
+    assert health.live
+    health.set("redis", ok=True)
+    assert not health.live, "only its own part is missing now"

@@ -130,6 +130,14 @@ def test_what_is_wrong_is_told_with_file_and_line(
     assert any(problem.startswith(f"{line}: ") and what in problem for problem in problems), problems
 
 
+def test_the_settings_say_how_many_segments_an_sms_may_take(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"t/en/sms.txt": "{{ data.id }}" + "x" * 200}
+    assert checked(project, files)[1] == []
+    monkeypatch.setenv("PIPELINE_SMS__MAX_SEGMENTS", "1")
+    _, (problem,) = checked(project, files)
+    assert "takes 2 segments, 1 are allowed" in problem
+
+
 def test_a_missing_template_is_told_with_the_event_type(project: Path) -> None:
     _, problems = checked(project, {"other/en/sms.txt": "x"})
     assert any("a.b: template 't' has no sms part" in problem for problem in problems)

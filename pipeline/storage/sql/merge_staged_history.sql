@@ -1,9 +1,5 @@
 INSERT INTO history AS h
-SELECT * FROM unnest(
-    $1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::integer[], $14::boolean[], $15::smallint[], $16::timestamptz[],
-    $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[]
-)
+SELECT * FROM staged_history
 ON CONFLICT (recipient_id, created_at, notification_id) DO UPDATE SET
     (status, reason, provider, attempt, stage, changed_at) = (
         SELECT w.status, w.reason, w.provider, w.attempt, w.stage, w.changed_at

@@ -1,0 +1,1 @@
+CREATE TEMPORARY TABLE forgotten (LIKE {dataset}) ON COMMIT DROP;
