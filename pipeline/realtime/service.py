@@ -1,6 +1,7 @@
 """``pipeline realtime``: wires the transports to Redis and PostgreSQL and listens. Any number may run at once."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -34,6 +35,7 @@ from pipeline.storage.redis import open_redis
 logger = logging.getLogger(__name__)
 
 EXPIRY_EVERY = 5.0
+FAREWELL_SECONDS = 5.0
 SHUTDOWN_SECONDS = 2.0
 BACKLOG = 1_024
 """Connections that may wait to be accepted: after another instance has gone, many come at once."""
@@ -92,6 +94,7 @@ async def open_realtime(runtime: Runtime) -> AsyncIterator[str]:
             runtime.health.set("service", ok=False, detail="stopping")
             await listener.site.stop()  # who is sent away must not come back to this instance
             await hub.drain()
+            await _until_gone(hub)
             await ways.sockets.settle()
 
 
@@ -116,6 +119,14 @@ async def _end_expired(hub: Hub) -> None:
     while True:
         await asyncio.sleep(EXPIRY_EVERY)
         hub.end_expired()
+
+
+async def _until_gone(hub: Hub) -> None:
+    """Let those who were sent away be told so."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            while len(hub):  # noqa: ASYNC110 - whoever is last says nothing
+                await asyncio.sleep(0.01)
 
 
 class _Listener(NamedTuple):
