@@ -1,8 +1,10 @@
 """``pipeline demo`` and ``pipeline up``: the whole line on this machine."""
 
 import asyncio
+import secrets
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -12,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.embedded.line import Line, Plan, open_line
+from pipeline.embedded.servers import free_port
 from pipeline.embedded.stack import Stack
 
 SIMULATORS = ("--error-rate", "0.03", "--delay-ms", "20", "--seed", "7")
@@ -29,7 +32,7 @@ def demo(
     from pipeline.demo.run import SYNTHETIC_USERS, keep, last_mail, load_users, run_demo
 
     console = Console(stderr=as_json)
-    with _line(console) as line:
+    with _line(console, Plan(simulators=SIMULATORS, gateway=True)) as line:
         users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         with _bars(console) as bars:
@@ -54,7 +57,8 @@ def up(
     from pipeline.demo.run import SYNTHETIC_USERS, load_users
 
     console = Console()
-    with _line(console, store=True) as line:
+    plan = Plan(simulators=SIMULATORS, gateway=True, store=True, realtime=True, environment=_live())
+    with _line(console, plan) as line:
         users = asyncio.run(load_users(line.settings, SYNTHETIC_USERS, own_tokens=True))
         line.await_ready()
         typer.echo(_addresses(line, users[0]))
@@ -75,15 +79,35 @@ def up(
         console.print("stopping")
 
 
+def _live() -> dict[str, str]:
+    """What the live channel needs: a port, a secret that signs users' tokens, and here its example page too."""
+    port = free_port()
+    return {
+        "PIPELINE_GATEWAY__JWT__HS256_SECRET": secrets.token_urlsafe(48),
+        "PIPELINE_GATEWAY__CORS_ORIGINS": f"http://127.0.0.1:{port}",
+        "PIPELINE_REALTIME__PORT": str(port),
+        "PIPELINE_REALTIME__DEVELOPMENT": "true",
+    }
+
+
+def _inbox_address(line: Line, user: str) -> str:
+    import jwt
+
+    settings = line.settings
+    claims = {"sub": user, "aud": settings.gateway.jwt.audience, "exp": int(time.time()) + 86_400}
+    token = jwt.encode(claims, settings.gateway.jwt.hs256_secret.get_secret_value(), "HS256")
+    return f"http://127.0.0.1:{settings.realtime.port}/#gateway={settings.http.public_url}&token={token}"
+
+
 @contextmanager
-def _line(console: Console, *, store: bool = False) -> Iterator[Line]:
-    """A running line, with the history kept if `store`; Ctrl-C and SIGTERM take everything down with them."""
+def _line(console: Console, plan: Plan) -> Iterator[Line]:
+    """A running line; Ctrl-C and SIGTERM take everything down with them."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     console.print("starting Kafka, PostgreSQL and Valkey")
     with Stack.open() as stack:
         console.print(f"Kafka: {stack.broker.note}")
-        yield open_line(stack, Plan(simulators=SIMULATORS, gateway=True, store=store), say=console.print)
+        yield open_line(stack, plan, say=console.print)
 
 
 def _interrupt(number: int, _frame: object) -> None:
@@ -125,6 +149,9 @@ gateway: {gateway} (its interface: {gateway}/docs)
 
 health and metrics (also /readyz):
 {ports}
+
+the inbox of {user} in a browser (send the event below and watch):
+  {_inbox_address(line, user)}
 
 Three commands to try:
   echo '{{"event_id":"evt_1","event_type":"order.shipped","recipient_id":"{user}","channels":["push","email","in_app"],"priority":"high","data":{{"order_id":"ORD-456","tracking_url":"https://example.com/track/ORD-456"}},"idempotency_key":"order_shipped_ORD-456","created_at":"'$(date -u +%FT%TZ)'"}}' | .venv/bin/pipeline produce -

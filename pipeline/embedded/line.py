@@ -40,6 +40,7 @@ class Plan:
     gateway: bool = False
     store: bool = False
     workers: Sequence[Channel] = tuple(Channel)
+    realtime: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -107,6 +108,8 @@ def open_line(stack: Stack, plan: Plan, *, say: Say = lambda _text: None) -> Lin
         line.start("store", "store")
     for channel in plan.workers:
         line.start(f"worker-{channel}", "worker", "--channel", channel)
+    if plan.realtime:
+        line.start("realtime", "realtime")
     return line
 
 

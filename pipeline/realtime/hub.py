@@ -37,8 +37,7 @@ class Hub:
         self._clock = clock
         self._feeds: dict[str, list[Feed]] = {}
         self._size = 0
-        self._draining = False
-        self.on_leave: Callable[[str], None] = lambda _user_id: None
+        self.draining = False
 
     def __len__(self) -> int:
         return self._size
@@ -54,10 +53,7 @@ class Hub:
         Raises:
             Refused: 429, the user has too many connections; 503, this instance has, or is being stopped.
         """
-        if self._draining:
-            raise unavailable("This instance is being stopped.")
-        if self._size >= self._settings.max_connections:
-            raise unavailable("This instance has as many connections as it takes.", retry_after=5)
+        self.check_room(self._size)
         feeds = self._feeds.setdefault(caller.user_id, [])
         if len(feeds) >= self._settings.max_connections_per_user:
             raise Refused(429, "The user has too many connections: close some.", headers={"Retry-After": "10"})
@@ -67,6 +63,17 @@ class Hub:
         self._size += 1
         self._metrics.realtime_connections.labels(caller.transport).inc()
         return feed
+
+    def check_room(self, connections: int) -> None:
+        """Let one more in, beside so many.
+
+        Raises:
+            Refused: 503, this instance has too many, or is being stopped.
+        """
+        if self.draining:
+            raise unavailable("This instance is being stopped.")
+        if connections >= self._settings.max_connections:
+            raise unavailable("This instance has as many connections as it takes.", retry_after=5)
 
     def leave(self, feed: Feed) -> None:
         """The connection is gone; doing it again is harmless."""
@@ -79,7 +86,6 @@ class Hub:
         self._metrics.realtime_connections.labels(feed.caller.transport).dec()
         if not feeds:
             del self._feeds[user_id]
-            self.on_leave(user_id)
 
     @contextmanager
     def joined(self, caller: Caller) -> Iterator[Feed]:
@@ -129,7 +135,7 @@ class Hub:
 
     async def drain(self) -> None:
         """Let nobody in any more and send everybody away, one after the other, each to come back at another time."""
-        self._draining = True
+        self.draining = True
         feeds = self._all()
         random.shuffle(feeds)
         pause = min(1 / self._settings.drain_rate, self._settings.drain_timeout / max(1, len(feeds)))

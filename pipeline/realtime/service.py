@@ -1,11 +1,13 @@
 """``pipeline realtime``: wires the transports to Redis and PostgreSQL and listens. Any number may run at once."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -33,7 +35,10 @@ from pipeline.storage.redis import open_redis
 logger = logging.getLogger(__name__)
 
 EXPIRY_EVERY = 5.0
+FAREWELL_SECONDS = 5.0
 SHUTDOWN_SECONDS = 2.0
+BACKLOG = 1_024
+"""Connections that may wait to be accepted: after another instance has gone, many come at once."""
 
 
 async def serve_realtime(runtime: Runtime) -> None:
@@ -82,12 +87,14 @@ async def open_realtime(runtime: Runtime) -> AsyncIterator[str]:
         background.start(ways.sockets.keep_clean())
         background.start(attendant.run())
         stack.push_async_callback(attendant.leave)
-        url = await stack.enter_async_context(_listening(application, realtime))
+        listener = await stack.enter_async_context(_listening(application, realtime))
         try:
-            yield url
+            yield listener.url
         finally:
             runtime.health.set("service", ok=False, detail="stopping")
+            await listener.site.stop()  # who is sent away must not come back to this instance
             await hub.drain()
+            await _until_gone(hub)
             await ways.sockets.settle()
 
 
@@ -114,19 +121,33 @@ async def _end_expired(hub: Hub) -> None:
         hub.end_expired()
 
 
+async def _until_gone(hub: Hub) -> None:
+    """Let those who were sent away be told so."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            while len(hub):  # noqa: ASYNC110 - whoever is last says nothing
+                await asyncio.sleep(0.01)
+
+
+class _Listener(NamedTuple):
+    url: str
+    site: web.TCPSite
+
+
 @asynccontextmanager
-async def _listening(application: web.Application, settings: RealtimeSettings) -> AsyncIterator[str]:
+async def _listening(application: web.Application, settings: RealtimeSettings) -> AsyncIterator[_Listener]:
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=True)
     await runner.setup()
     try:
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
         try:
-            await web.TCPSite(runner, settings.host, settings.port, backlog=1_024).start()
+            await site.start()
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error} "
                 "(set PIPELINE_REALTIME__HOST and PIPELINE_REALTIME__PORT)"
             ) from error
         host, port = runner.addresses[0][:2]
-        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        yield _Listener(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", site)
     finally:
         await runner.cleanup()

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -77,12 +78,12 @@ class Sockets:
         """A request of Engine.IO's.
 
         Raises:
-            Refused: 503, there are too many connections.
+            Refused: 503, there are too many connections, or this instance is being stopped; the client tries again.
         """
         engine = self._server.eio
         engine_sid = request.query.get("sid")
-        if engine_sid is None and len(engine.sockets) >= self._settings.max_connections:
-            raise unavailable("This instance has as many connections as it takes.", retry_after=5)
+        if engine_sid is None:
+            self._hub.check_room(len(engine.sockets))
         if "Upgrade" in request.headers:
             if engine_sid in engine.sockets and isinstance(request.transport, asyncio.Transport):
                 self._wires[str(engine_sid)] = request.transport
@@ -129,15 +130,21 @@ class Sockets:
             after = read_cursor(given.get("after"))
             feed = self._hub.join(caller)
         except Refused as refused:
-            raise _refusal(refused) from None
+            raise await self._refusal(sid, refused) from None
         except Unavailable:
-            raise _refusal(unavailable("A server that this needs is away.")) from None
+            raise await self._refusal(sid, unavailable("A server that this needs is away.")) from None
         try:
             head = await feed.begin(after)
         except BaseException:
             self._hub.leave(feed)
             raise
         self._welcome(sid, request, feed, head)
+
+    async def _refusal(self, sid: str, refused: Refused) -> SocketRefused:
+        """To be raised. Who is refused for now is cut off first: by themselves they try again then, and only then."""
+        if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            await self._close(self._server.manager.eio_sid_from_sid(sid, "/"))
+        return SocketRefused(refused.detail, {"status": refused.status, **refused.headers})
 
     def _welcome(self, sid: str, request: web.Request, feed: Feed, head: Head | None) -> None:
         """Runs before the client is told that it is connected; what it starts runs after that."""
@@ -221,10 +228,6 @@ def _without_compression(request: web.Request) -> web.Request:
     headers = request.headers.copy()
     headers.popall("Sec-WebSocket-Extensions", None)
     return request.clone(headers=headers)
-
-
-def _refusal(refused: Refused) -> SocketRefused:
-    return SocketRefused(refused.detail, {"status": refused.status, **refused.headers})
 
 
 def _nothing() -> None:

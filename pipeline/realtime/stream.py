@@ -33,6 +33,8 @@ class Streams:
         Raises:
             Refused: 400, 401, 429, 503.
         """
+        if self._hub.draining and request.transport:
+            request.transport.abort()  # an EventSource gives up for good at any answer, and tries again without one
         caller = await self._door.caller(token_of(request), "sse")
         after = read_cursor(request.headers.get("Last-Event-ID") or request.query.get("after"))
         with self._hub.joined(caller) as feed:

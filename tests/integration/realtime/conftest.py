@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ from pipeline.embedded.valkey import Valkey
 from pipeline.kafka.names import IN_APP_CHANNEL
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
+from pipeline.realtime.presence import Presence
 from pipeline.realtime.service import open_realtime
 from pipeline.runtime import Runtime
 from pipeline.storage.inbox import Inbox, InboxItem
@@ -107,15 +109,23 @@ class Instance:
 
 
 async def until(condition: Any, what: str = "") -> None:
+    """Wait for it; `what` is said when it does not come about."""
     deadline = time.monotonic() + WITHIN
     while not condition():
         assert time.monotonic() < deadline, what or "it does not come about"
         await asyncio.sleep(0.01)
 
 
-@pytest.fixture(scope="module")
+async def until_seen(presence: Presence, user: str, connected: bool) -> None:
+    deadline = time.monotonic() + 60
+    while (await presence.seen(user, datetime.now(UTC))).connected is not connected:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
 def database(postgres_dsn: str) -> Iterator[str]:
-    """A migrated database for the module."""
+    """One migrated database for all of these tests."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -126,7 +136,7 @@ def database(postgres_dsn: str) -> Iterator[str]:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def settings(database: str, valkey: Valkey) -> Settings:
     return Settings(
         redis=RedisSettings(url=valkey.url),

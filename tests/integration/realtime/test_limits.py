@@ -1,7 +1,6 @@
 """Bounds: connections, slow clients; the end of an instance; presence; what is read."""
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
@@ -22,6 +21,7 @@ from tests.integration.realtime.conftest import (
     stream,
     token,
     until,
+    until_seen,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -175,12 +175,12 @@ async def test_presence_tells_who_is_connected_and_when_they_were_last(servers: 
     async with servers.instance(presence=5) as one, servers.instance(presence=5) as two:
         client = await SocketClient(user).connect(one)
         async with stream(two, user):
-            await _until_seen(presence, user, True)
+            await until_seen(presence, user, True)
             await client.close()
             assert await presence.seen_since(user, began, datetime.now(UTC))
             await asyncio.sleep(0.5)
             assert (await seen())[0]
-        await _until_seen(presence, user, False)
+        await until_seen(presence, user, False)
     now = datetime.now(UTC)
     _, last = await seen()
     assert last is not None
@@ -191,13 +191,6 @@ async def test_presence_tells_who_is_connected_and_when_they_were_last(servers: 
 async def test_an_instance_that_dies_leaves_a_presence_that_runs_out(servers: Servers) -> None:
     user, presence = somebody(), Presence(servers.redis)
     async with servers.instance(presence=1.5) as instance, stream(instance, user):
-        await _until_seen(presence, user, True)
+        await until_seen(presence, user, True)
         later = datetime.now(UTC) + timedelta(seconds=10)
         assert not (await presence.seen(user, later)).connected
-
-
-async def _until_seen(presence: Presence, user: str, connected: bool) -> None:
-    deadline = time.monotonic() + 60
-    while (await presence.seen(user, datetime.now(UTC))).connected is not connected:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)

@@ -207,5 +207,5 @@ class Client(RuleBasedStateMachine):
             assert [f.data for f in self.got if f.place is None] == [str(number) for number in range(self.loose)]
 
 
-Client.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Client.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestClient = Client.TestCase
