@@ -19,6 +19,9 @@ from pipeline.errors import ConfigurationError
 from pipeline.kafka.client import base_config
 from tests.databases import new_database
 
+LONG = {"chaos", "line"}
+"""Folders whose tests take most of the time."""
+
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 
 
@@ -27,6 +30,11 @@ def pytest_report_header() -> str:
         return f"kafka: {choose(os.environ).note}"
     except ConfigurationError as error:
         return f"kafka: {error}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: two processes that share the tests then end at about the same time."""
+    items.sort(key=lambda item: not LONG.intersection(item.path.parts))
 
 
 @pytest.fixture(scope="session")
