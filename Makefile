@@ -19,7 +19,7 @@ demo: $(READY) ## The whole pipeline on this machine, once through
 	@$(BIN)/pipeline demo $(ARGS)
 
 test: $(READY) ## All tests, JOBS= at once, each with servers of its own; ARGS="-k quiet_hours" for some
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 up: $(READY) ## The demo's stack, left running
 	@$(BIN)/pipeline up $(ARGS)
