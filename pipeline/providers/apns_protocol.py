@@ -153,7 +153,9 @@ class ApnsProtocol(APNsTLSClientProtocol):
     def flush(self) -> None:
         """Write what HTTP/2 has to say."""
         self._flush_due = False
-        if self.transport is not None and (data := self.conn.data_to_send()):
+        if self.transport is None or self.transport.is_closing():
+            return
+        if data := self.conn.data_to_send():
             self.transport.write(data)
 
     def refresh_inactivity_timer(self) -> None:

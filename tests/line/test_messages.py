@@ -61,6 +61,7 @@ def test_services_started_without_a_server_say_so_wait_and_work_once_it_is_there
     try:
         for service in services:
             wait_until(lambda: missing in not_ready(lonely, service.name), f"{service.name} misses {missing}")  # noqa: B023
+            wait_until(lambda: "cannot reach" in service.log.read_text(), f"{service.name} says so")  # noqa: B023
         time.sleep(1.0)
         assert all(service.running for service in services)
         server.start()
