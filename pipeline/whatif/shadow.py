@@ -7,8 +7,8 @@ samples are in its log.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from pipeline.catalogue.loader import load_catalogue
@@ -16,8 +16,9 @@ from pipeline.config import RouterSettings
 from pipeline.errors import Unavailable
 from pipeline.events.codec import Codec
 from pipeline.events.registry import open_book
+from pipeline.kafka.batches import Arrival, Batches
 from pipeline.kafka.group_protocol import GroupProtocol, choose_protocol
-from pipeline.kafka.inbound import Inbound, Offsets, Position, Unremembering
+from pipeline.kafka.inbound import Inbound
 from pipeline.kafka.names import INGEST, SHADOW_GROUP
 from pipeline.kafka.presence import wait_for_topics
 from pipeline.kafka.source import KafkaSource
@@ -75,8 +76,8 @@ def shadow_service(policy: Path, candidate: RouterSettings | None = None) -> Ser
     return serve
 
 
-class Shadow(Unremembering):
-    """Listens to one source and compares what comes. `clock` is monotonic, in seconds."""
+class Shadow(Batches[None]):
+    """Compares what comes. `clock` is monotonic, in seconds."""
 
     def __init__(
         self,
@@ -86,60 +87,19 @@ class Shadow(Unremembering):
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(BATCH)
         self._comparison = comparison
         self._people = people
         self._health = health
         self._metrics = metrics
         self._samples = _Samples(clock)
-        self._ours: set[int] = set()
-        self._done: dict[int, int] = {}
-        self._arrived: asyncio.Queue[Inbound] = asyncio.Queue()
 
-    async def run(self, source: KafkaSource) -> None:
-        """Compare until the source ends, or raise what it raises."""
-        self._source = source
-        reading = asyncio.ensure_future(source.run())
-        comparing = asyncio.ensure_future(self._compare_all())
-        try:
-            done, _ = await asyncio.wait([reading, comparing], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            source.stop()
-            with suppress(Exception):
-                await reading
-            comparing.cancel()
-            await asyncio.gather(comparing, return_exceptions=True)
+    def read(self, record: Inbound) -> None:
+        """Later: a schema may have to be asked for."""
 
-    def assigned(self, partitions: Mapping[int, Position | None]) -> None:
-        self._ours.update(partitions)
-
-    def received(self, records: Sequence[Inbound]) -> None:
-        for record in records:
-            self._arrived.put_nowait(record)
-
-    async def revoked(self, partitions: Collection[int]) -> Offsets:
-        self._ours.difference_update(partitions)
-        return {number: Position(self._done.pop(number)) for number in partitions if number in self._done}
-
-    def commit_refused(self, partitions: Collection[int]) -> None:
-        self._source.commit({number: Position(self._done[number]) for number in partitions if number in self._done})
-
-    def lost(self, partitions: Collection[int]) -> None:
-        self._ours.difference_update(partitions)
-        for number in partitions:
-            self._done.pop(number, None)
-
-    async def _compare_all(self) -> None:
-        while True:
-            batch = [await self._arrived.get()]
-            while not self._arrived.empty() and len(batch) < BATCH:
-                batch.append(self._arrived.get_nowait())
-            await self._compare([record for record in batch if record.partition in self._ours])
-            self._source.give_back(len(batch))
-            self._source.commit({number: Position(offset) for number, offset in self._done.items()})
-
-    async def _compare(self, records: Sequence[Inbound]) -> None:
+    async def keep(self, arrivals: Sequence[Arrival[None]]) -> None:
+        """Nothing but counts."""
+        records = [arrival.record for arrival in arrivals]
         recorded, unreadable = await until_available(
             "schemas", lambda: self._comparison.read(records), away=(Unavailable,), health=self._health
         )
@@ -153,7 +113,6 @@ class Shadow(Unremembering):
             self._metrics.shadow_events.labels("changed" if found else "same").inc()
             for difference in found:
                 self._tell(compared.recorded, difference)
-        self._done |= {r.partition: r.offset + 1 for r in records if r.partition in self._ours}
 
     def _tell(self, recorded: Recorded, difference: Difference) -> None:
         kind = (difference.channel or "none", difference.present.verdict, difference.candidate.verdict)
