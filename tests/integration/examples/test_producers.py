@@ -27,7 +27,7 @@ NODE = ROOT / "examples" / "producers" / "node"
 @pytest.fixture
 def kafka(kafka_settings: KafkaSettings) -> KafkaSettings:
     if missing_topics(kafka_settings, [INGEST]):
-        apply_topics(kafka_settings, partitions=3, replication_factor=1)
+        apply_topics(kafka_settings, partitions=4, replication_factor=1)
     return kafka_settings
 
 

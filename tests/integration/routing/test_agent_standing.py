@@ -42,7 +42,7 @@ def at_once(call: Callable[..., object], *arguments: object) -> None:
 
 
 async def test_the_router_is_ready_once_it_is_assigned_and_polls_until_it_stops(kafka_settings: KafkaSettings) -> None:
-    await asyncio.to_thread(apply_topics, kafka_settings, partitions=3, replication_factor=1)
+    await asyncio.to_thread(apply_topics, kafka_settings, partitions=4, replication_factor=1)
     health, stopping = Health(), asyncio.Event()
     standing = Watched(INGEST, health, at_once, limit=60)
     assert health.report()["missing"] == [part_of(INGEST)]

@@ -60,7 +60,7 @@ def database(postgres_dsn: str, migrated: str) -> Iterator[PostgresSettings]:
 
 @pytest.fixture(scope="module")
 def hosted(kafka_settings: KafkaSettings, valkey: Valkey, database: PostgresSettings, catalogue: Path) -> Settings:
-    apply_topics(kafka_settings, partitions=3, replication_factor=1)
+    apply_topics(kafka_settings, partitions=4, replication_factor=1)
     return Settings(
         kafka=kafka_settings,
         redis=RedisSettings(url=valkey.url),
