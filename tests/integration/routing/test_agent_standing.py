@@ -9,7 +9,6 @@ import pytest
 from pipeline.config import KafkaSettings, RouterSettings
 from pipeline.kafka.names import INGEST
 from pipeline.kafka.standing import Standing, part_of
-from pipeline.kafka.topology import apply_topics
 from pipeline.observability.health import Health
 from pipeline.observability.metrics import Metrics
 from pipeline.routing.agent import make_app, run_app
@@ -41,13 +40,12 @@ def at_once(call: Callable[..., object], *arguments: object) -> None:
     call(*arguments)
 
 
-async def test_the_router_is_ready_once_it_is_assigned_and_polls_until_it_stops(kafka_settings: KafkaSettings) -> None:
-    await asyncio.to_thread(apply_topics, kafka_settings, partitions=4, replication_factor=1)
+async def test_the_router_is_ready_once_it_is_assigned_and_polls_until_it_stops(empty_topics: KafkaSettings) -> None:
     health, stopping = Health(), asyncio.Event()
     standing = Watched(INGEST, health, at_once, limit=60)
     assert health.report()["missing"] == [part_of(INGEST)]
     router = cast("Router", Idle())
-    app = make_app(kafka_settings, RouterSettings(), router, Metrics(), standing)
+    app = make_app(empty_topics, RouterSettings(), router, Metrics(), standing)
     running = asyncio.create_task(run_app(app, stopping, standing))
     async with asyncio.timeout(60):
         while not (health.ready and standing.polls > 2):  # what is waited for has no event
