@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from itertools import cycle
 
 from bench.cluster import bench_line, produce_all
+from bench.dispatches import dispatch_record
 from bench.figures import Figure, figure
 from pipeline.config import KafkaSettings
 from pipeline.demo.run import load_users
 from pipeline.embedded.line import Line, Plan
 from pipeline.errors import Unavailable
 from pipeline.events.codec import Codec
-from pipeline.events.ids import notification_id
-from pipeline.events.records import DeliveryStatus, Dispatch, NotificationRequested
-from pipeline.events.vocabulary import TERMINAL, Channel, Origin, Priority, Status
-from pipeline.kafka.names import DELIVERY_STATUS, dispatch_topic
+from pipeline.events.records import DeliveryStatus
+from pipeline.events.vocabulary import TERMINAL, Channel, Status
+from pipeline.kafka.names import DELIVERY_STATUS
 from pipeline.kafka.producer import Record
 from pipeline.kafka.reader import read_topics
 from pipeline.storage.postgres import open_pool
@@ -175,34 +175,6 @@ async def _with_phone(line: Line) -> list[str]:
 
 
 def _dispatches(users: Sequence[str], tag: str, count: int) -> Iterator[Record]:
-    topic, everybody = dispatch_topic(Channel.SMS, Priority.NORMAL), cycle(users)
+    everybody = cycle(users)
     for number in range(count):
-        user, key = next(everybody), f"{tag}-{number}"
-        event = NotificationRequested(
-            event_id=f"evt_{key}",
-            event_type="order.shipped",
-            recipient_id=user,
-            channels=[Channel.SMS],
-            priority=Priority.NORMAL,
-            data=f'{{"order_id":"{number}","tracking_url":"https://example.com/track/{number}"}}',
-            idempotency_key=key,
-            created_at=time.time_ns() // 1_000_000,
-            source="bench",
-        )
-        dispatch = Dispatch(
-            notification_id=notification_id(key, user, Channel.SMS),
-            channel=Channel.SMS,
-            priority=Priority.NORMAL,
-            category="orders",
-            stream="transactional",
-            template="order_shipped",
-            collapse_key=None,
-            expires_at=None,
-            rule="allowed",
-            policy_version="bench",
-            decided_at=event.created_at,
-            origin=Origin.INGEST,
-            trace_id="",
-            event=event,
-        )
-        yield Record(topic, user.encode(), CODEC.encode_dispatch(dispatch))
+        yield dispatch_record(next(everybody), f"{tag}-{number}", Channel.SMS)

@@ -17,6 +17,7 @@ import msgspec
 from confluent_kafka import Message
 
 from bench.cluster import bench_line, produce_all
+from bench.dispatches import dispatch_record
 from bench.figures import Figure, figure
 from bench.worker import one_device_users, service_account
 from pipeline.config import KafkaSettings
@@ -26,11 +27,10 @@ from pipeline.embedded.line import Line, Plan
 from pipeline.embedded.servers import free_port
 from pipeline.errors import Unavailable
 from pipeline.events.codec import Codec
-from pipeline.events.ids import notification_id
-from pipeline.events.records import Dispatch, NotificationRequested
-from pipeline.events.vocabulary import TERMINAL, Channel, Origin, Priority, Status
+from pipeline.events.records import NotificationRequested
+from pipeline.events.vocabulary import TERMINAL, Channel, Priority, Status
 from pipeline.kafka.client import producer_config
-from pipeline.kafka.names import DELIVERY_STATUS, INGEST, dispatch_topic, worker_group
+from pipeline.kafka.names import DELIVERY_STATUS, INGEST, worker_group
 from pipeline.kafka.producer import AsyncProducer, Record
 from pipeline.kafka.reader import read_topics
 from pipeline.observability.lag import OffsetReader
@@ -185,27 +185,8 @@ def _security_event(key: str, user: str) -> Record:
 
 
 def _dispatch(priority: Priority) -> Make:
-    topic = dispatch_topic(Channel.PUSH, priority)
-
     def make(key: str, user: str) -> Record:
-        event = _event(key, user, "order.shipped", [Channel.PUSH], priority)
-        dispatch = Dispatch(
-            notification_id=notification_id(key, user, Channel.PUSH),
-            channel=Channel.PUSH,
-            priority=priority,
-            category="orders",
-            stream="transactional",
-            template="order_shipped",
-            collapse_key=None,
-            expires_at=None,
-            rule="allowed",
-            policy_version="bench",
-            decided_at=event.created_at,
-            origin=Origin.INGEST,
-            trace_id="",
-            event=event,
-        )
-        return Record(topic, user.encode(), CODEC.encode_dispatch(dispatch))
+        return dispatch_record(user, key, Channel.PUSH, priority)
 
     return make
 

@@ -2,21 +2,18 @@
 
 import asyncio
 import random
-import time
 from pathlib import Path
 
 from bench.cluster import Run, bench_line, produce_all, run_peer, watch
+from bench.dispatches import dispatch_of, dispatch_record
 from bench.figures import Figure, figure
 from pipeline.channels.email import EmailPart, EmailSender
 from pipeline.channels.rendering import Renderer
 from pipeline.demo.run import load_users
 from pipeline.embedded.line import Line, Plan
 from pipeline.embedded.servers import free_port
-from pipeline.events.codec import Codec
-from pipeline.events.ids import notification_id
-from pipeline.events.records import Dispatch, NotificationRequested
-from pipeline.events.vocabulary import Channel, Origin, Priority
-from pipeline.kafka.names import DELIVERY_STATUS, dispatch_topic
+from pipeline.events.vocabulary import Channel
+from pipeline.kafka.names import DELIVERY_STATUS
 from pipeline.kafka.producer import Record
 from pipeline.providers.mailers import open_mailer
 from pipeline.storage.postgres import open_pool
@@ -64,40 +61,9 @@ def _round(line: Line, users: list[str], peer: dict[str, str], number: int) -> t
 
 
 def _records(users: list[str], number: int) -> list[Record]:
-    rnd, codec, topic = random.Random(number), Codec.open(), dispatch_topic(Channel.EMAIL, Priority.NORMAL)
+    rnd = random.Random(number)
     chosen = [(rnd.choice(users), f"bench_{number}_{n}") for n in range(MESSAGES)]
-    return [Record(topic, user.encode(), codec.encode_dispatch(_dispatch(user, key))) for user, key in chosen]
-
-
-def _dispatch(user: str, key: str) -> Dispatch:
-    now = time.time_ns() // 1_000_000
-    event = NotificationRequested(
-        event_id=f"evt_{key}",
-        event_type="order.shipped",
-        recipient_id=user,
-        channels=[Channel.EMAIL],
-        priority=Priority.NORMAL,
-        data=f'{{"order_id":"ORD-{key}","tracking_url":"https://example.com/track/ORD-{key}"}}',
-        idempotency_key=key,
-        created_at=now,
-        source="bench",
-    )
-    return Dispatch(
-        notification_id=notification_id(key, user, Channel.EMAIL),
-        channel=Channel.EMAIL,
-        priority=Priority.NORMAL,
-        category="orders",
-        stream="transactional",
-        template="order_shipped",
-        collapse_key=None,
-        expires_at=None,
-        rule="allowed",
-        policy_version="bench",
-        decided_at=now,
-        origin=Origin.INGEST,
-        trace_id="",
-        event=event,
-    )
+    return [dispatch_record(user, key, Channel.EMAIL) for user, key in chosen]
 
 
 def _ready_mail(line: Line) -> Path:
@@ -107,7 +73,7 @@ def _ready_mail(line: Line) -> Path:
     provider = open_mailer("smtp", settings.providers, timeout=1)
     sender = EmailSender(renderer, provider, _NoSuppressions(), settings.email, public_url=settings.http.public_url)
     user = UserSnapshot(user_id="user", version=1, known=True, email="user@example.com")
-    (part,) = sender.prepare(_dispatch("user", "mail"), user)
+    (part,) = sender.prepare(dispatch_of("user", "mail", Channel.EMAIL), user)
     assert isinstance(part.payload, EmailPart)
     path = line.stack.supervisor.directory / "bench-mail.eml"
     path.write_bytes(part.payload.mail.content)

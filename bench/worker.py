@@ -3,22 +3,19 @@
 import asyncio
 import json
 import random
-import time
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bench.cluster import Run, bench_line, produce_all, run_peer, watch
+from bench.dispatches import dispatch_record
 from bench.figures import Figure, figure
 from pipeline.demo.run import load_users
 from pipeline.embedded.line import Line, Plan
 from pipeline.embedded.servers import free_port
-from pipeline.events.codec import Codec
-from pipeline.events.ids import notification_id
-from pipeline.events.records import Dispatch, NotificationRequested
-from pipeline.events.vocabulary import Channel, Origin, Priority
-from pipeline.kafka.names import DELIVERY_STATUS, dispatch_topic
+from pipeline.events.vocabulary import Channel
+from pipeline.kafka.names import DELIVERY_STATUS
 from pipeline.kafka.producer import Record
 from pipeline.storage.postgres import open_pool
 
@@ -64,40 +61,8 @@ def push_round(
 
 
 def dispatches(users: list[str], tag: str) -> list[Record]:
-    rnd, codec, topic = random.Random(tag), Codec.open(), dispatch_topic(Channel.PUSH, Priority.NORMAL)
-    now = time.time_ns() // 1_000_000
-    records = []
-    for number in range(MESSAGES):
-        user, key = rnd.choice(users), f"bench_{tag}_{number}"
-        event = NotificationRequested(
-            event_id=f"evt_{tag}_{number}",
-            event_type="order.shipped",
-            recipient_id=user,
-            channels=[Channel.PUSH],
-            priority=Priority.NORMAL,
-            data=f'{{"order_id":"ORD-{number}","tracking_url":"https://example.com/track/ORD-{number}"}}',
-            idempotency_key=key,
-            created_at=now,
-            source="bench",
-        )
-        dispatch = Dispatch(
-            notification_id=notification_id(key, user, Channel.PUSH),
-            channel=Channel.PUSH,
-            priority=Priority.NORMAL,
-            category="orders",
-            stream="transactional",
-            template="order_shipped",
-            collapse_key=None,
-            expires_at=None,
-            rule="allowed",
-            policy_version="bench",
-            decided_at=now,
-            origin=Origin.INGEST,
-            trace_id="",
-            event=event,
-        )
-        records.append(Record(topic, user.encode(), codec.encode_dispatch(dispatch)))
-    return records
+    rnd = random.Random(tag)
+    return [dispatch_record(rnd.choice(users), f"bench_{tag}_{number}", Channel.PUSH) for number in range(MESSAGES)]
 
 
 async def one_device_users(line: Line) -> list[str]:

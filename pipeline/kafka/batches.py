@@ -11,6 +11,9 @@ from pipeline.kafka.source import KafkaSource
 
 T = TypeVar("T")
 
+AGAIN = 1.0
+"""Seconds after which a commit that was refused is made again."""
+
 
 class Place:
     """A partition while it is ours: up to where it is kept, and whether it has gone to another."""
@@ -90,7 +93,10 @@ class Batches(Unremembering, ABC, Generic[T]):
             return _offsets(leaving)
 
     def commit_refused(self, partitions: Collection[int]) -> None:
-        """See `Listener.commit_refused`."""
+        """See `Listener.commit_refused`. Not at once: a rebalance takes its time, and refuses what comes in it."""
+        asyncio.get_running_loop().call_later(AGAIN, self._commit_again, partitions)
+
+    def _commit_again(self, partitions: Collection[int]) -> None:
         self._source.commit(_offsets([self._places[number] for number in partitions if number in self._places]))
 
     def lost(self, partitions: Collection[int]) -> None:

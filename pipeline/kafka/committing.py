@@ -38,8 +38,15 @@ class Commits:
         return due
 
     def make(self, consumer: Consumer) -> list[int]:
-        """All that is due, without waiting for the answer. Answers the partitions for which it could not even be asked."""
-        if due := self.take():
+        """All that is due, without waiting for the answer. Answers the partitions for which it could not even be asked.
+
+        What is not assigned (any more) is dropped: the event loop may have asked before it heard that a partition was lost,
+        and a broker would take that from any member, over what the new holder has committed.
+        """
+        if not self._due:
+            return []
+        ours = {partition.partition for partition in consumer.assignment()}
+        if due := {number: position for number, position in self.take().items() if number in ours}:
             try:
                 consumer.commit(offsets=self._positions(due), asynchronous=True)
             except KafkaException as error:

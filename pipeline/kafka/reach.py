@@ -20,6 +20,7 @@ class Reach:
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
         self._last = ""
+        self._cluster: str | None = None
 
     def client_config(self) -> dict[str, object]:
         """For a client whose troubles are told here instead of on stderr."""
@@ -54,13 +55,18 @@ class Reach:
             return []
         return self.partitions(client, topic)
 
-    def understates_ends(self, client: Consumer | AdminClient) -> bool:
-        """Whether the broker says that a partition ends where its last batch begins, as Tansu 0.6 does."""
-        return client.list_topics(timeout=METADATA_SECONDS).cluster_id == TANSU
+    @property
+    def understates_ends(self) -> bool:
+        """Whether the cluster, once `partitions` was asked of it, tells that a partition ends where its last batch begins,
+        as Tansu 0.6 does.
+        """
+        return self._cluster == TANSU
 
     def _metadata(self, client: Consumer | AdminClient, topic: str) -> TopicMetadata:
         try:
-            return client.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
+            found = client.list_topics(topic, timeout=METADATA_SECONDS)
         except KafkaException as error:
             client.poll(0)
             raise Unavailable(self.failure(error.args[0].str())) from error
+        self._cluster = found.cluster_id
+        return found.topics[topic]

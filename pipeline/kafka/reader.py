@@ -154,7 +154,7 @@ class _Span:
     ) -> None:
         try:
             bounds = {p: _bounds(consumer, p) for p in positions}
-            if reach.understates_ends(consumer):
+            if reach.understates_ends:
                 bounds = _beyond(consumer, bounds)
             first = _first_offsets(consumer, bounds, start)
             if until is not None and bounds:

@@ -16,6 +16,7 @@ from pipeline.kafka.committing import TOO_LARGE, Commits, refusals
 from pipeline.kafka.group_protocol import GroupProtocol, group_config
 from pipeline.kafka.inbound import Inbound, Listener, Offsets, Room, inbound
 from pipeline.kafka.newcomers import Newcomers
+from pipeline.kafka.pauses import Pauses
 from pipeline.kafka.reach import Reach
 from pipeline.kafka.standing import Standing
 from pipeline.kafka.statistics import Statistics
@@ -31,9 +32,6 @@ POLL = 0.1
 
 HURRIED_POLL = 0.005
 """The same after the first records of a partition: nothing of them is sent before there is a commit of ours."""
-
-HOLD = 1.0
-"""Seconds of back-pressure without polling; then partitions are paused, which throws away what is fetched ahead."""
 
 GRACE = 2.0
 """Seconds beyond the drain timeout that the thread waits for the loop's answer to a revocation."""
@@ -88,13 +86,11 @@ class KafkaSource:
         self._stop_asked = asyncio.Event()
         self._commits = Commits(topic)
         self._revoked: set[int] = set()
-        self._to_hold: AbstractSet[int] = frozenset()
-        self._held: AbstractSet[int] = frozenset()
+        self._pauses = Pauses(self._room)
         self._uncommitted: set[int] = set()
         self._newcomers = Newcomers(topic)
         self._unended: set[int] = set()
         self._hurrying = False
-        self._assigned_anew = False
 
     async def run(self) -> None:
         """Read until `stop`; on the way out the group is left in order.
@@ -131,7 +127,7 @@ class KafkaSource:
 
     def hold(self, partitions: AbstractSet[int]) -> None:
         """Read nothing of these until a later call does not name them."""
-        self._to_hold = partitions
+        self._pauses.hold(partitions)
 
     def give_back(self, count: int = 1) -> None:
         """So many of the records handed out are finished."""
@@ -156,12 +152,10 @@ class KafkaSource:
             consumer.subscribe(
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
-            paused = False
             while not self._stopping.is_set():
                 if refused := self._commits.make(consumer):
                     self._tell(self._listener.commit_refused, refused)
-                paused = self._heed_back_pressure(consumer, paused)
-                self._heed_what_is_held(consumer, paused)
+                paused = self._pauses.heed(consumer, self._stopping.is_set)
                 self._revoked.clear()
                 if messages := self._fetch(consumer, paused):
                     self._hand_out(consumer, messages)
@@ -170,35 +164,6 @@ class KafkaSource:
         finally:
             self._standing.end()
             consumer.close()
-
-    def _heed_back_pressure(self, consumer: Consumer, paused: bool) -> bool:
-        """Whether partitions are paused now.
-
-        librdkafka forgets no pause of ours: what was taken from us while it was paused comes back so.
-        """
-        if (paused or self._assigned_anew) and self._room.wait(0):
-            _each(consumer.resume, [p for p in consumer.assignment() if p.partition not in self._held])
-            self._assigned_anew = False
-            return False
-        if not paused and self._room.wait(HOLD):
-            return False
-        if self._stopping.is_set():
-            return paused
-        if not paused or self._assigned_anew:
-            _each(consumer.pause, consumer.assignment())
-            self._assigned_anew = False
-        return True
-
-    def _heed_what_is_held(self, consumer: Consumer, paused: bool) -> None:
-        """While everything is paused for want of room, what is let go stays so until there is room."""
-        to_hold, held = self._to_hold, self._held
-        if to_hold == held:
-            return
-        self._held = to_hold
-        ours = consumer.assignment()
-        _each(consumer.pause, [p for p in ours if p.partition in to_hold - held])
-        if not paused:
-            _each(consumer.resume, [p for p in ours if p.partition in held - to_hold])
 
     def _fetch(self, consumer: Consumer, paused: bool) -> list[Message]:
         """`poll` returns with the first record, `consume` would wait for the last."""
@@ -249,11 +214,10 @@ class KafkaSource:
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = set(_numbers(partitions))
-        self._assigned_anew = True
+        self._pauses.came(numbers)
         if self._rebalances:
             self._rebalances.inc()
         self._standing.joined()
-        self._held = self._held - numbers
         self._uncommitted |= numbers
         self._newcomers.came(numbers, self._revoked)
 
@@ -334,15 +298,6 @@ class KafkaSource:
 
 def _numbers(partitions: Sequence[TopicPartition]) -> list[int]:
     return [partition.partition for partition in partitions]
-
-
-def _each(act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]) -> None:
-    """One by one: a partition that was revoked in between must not keep the others from it."""
-    for partition in partitions:
-        try:
-            act([partition])
-        except KafkaException as error:
-            logger.debug("%s: %s", partition, error.args[0].str())
 
 
 def _settle(future: "asyncio.Future[None]", error: BaseException | None) -> None:

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Producer
 
 from pipeline.config import KafkaSettings
-from pipeline.kafka import source, standing
+from pipeline.kafka import pauses, standing
 from pipeline.kafka.group_protocol import choose_protocol
 from pipeline.kafka.inbound import Inbound, Offsets, Position
 from pipeline.kafka.source import KafkaSource
@@ -84,7 +84,7 @@ async def test_a_consumer_is_ready_when_assigned_and_a_spare_one_once_it_stands_
 async def test_a_consumer_whose_thread_does_not_poll_is_not_live_until_it_polls_again(
     kafka_settings: KafkaSettings, make_topic: MakeTopic, unique: Unique, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "HOLD", 3_600)  # it waits for room without polling, and never pauses
+    monkeypatch.setattr(pauses, "HOLD", 3_600)  # it waits for room without polling, and never pauses
     topic = make_topic()
     producer = Producer({"bootstrap.servers": kafka_settings.bootstrap_servers})
     for n in range(2):
